@@ -1,0 +1,83 @@
+"""List the registered models, or show one.
+
+python -m modelzoo list [PATTERN]
+python -m modelzoo show NAME [ARGUMENT=VALUE ...]
+"""
+
+import argparse
+import ast
+import os
+import sys
+
+from modelzoo.quiet import import_tensorflow
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m modelzoo", description="The registered models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("list", help="names, with what each is")
+    command.add_argument("pattern", nargs="?", default="*", help="such as 'mlp*'")
+    command = commands.add_parser("show", help="arguments, size, paper and layers of one")
+    command.add_argument("name", help="a registered name, or package.module:builder")
+    command.add_argument("arguments", nargs="*", metavar="ARGUMENT=VALUE", help="such as widths='(64,32)'")
+    given = parser.parse_args(argv)
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        import_tensorflow()
+    try:
+        if given.command == "list":
+            _list(given.pattern)
+        else:
+            _show(given.name, dict(_parsed(text) for text in given.arguments))
+    except (ValueError, ImportError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _list(pattern: str) -> None:
+    from modelzoo import list_models, model_info
+
+    names = list_models(pattern)
+    if not names:
+        raise ValueError(f"no model matches {pattern!r}. There are: {', '.join(list_models())}")
+    for name in names:
+        print(f"{name:<{max(map(len, names))}}  {model_info(name).summary}")
+
+
+def _show(name: str, arguments: dict) -> None:
+    from modelzoo import model_info
+
+    info = model_info(name, **arguments)
+    print(f"{name}: {info.summary}\n")
+    for title, value in {
+        "paper": info.paper or "none",
+        "task": info.task,
+        "parameters": f"{info.parameters:,}",
+        "multiply-adds": f"{info.multiply_adds:,} an example",
+        "output": info.output_shape,
+    }.items():
+        print(f"{title:<14} {value}")
+    print("\narguments (default; * as counted here)")
+    for argument in info.signature.parameters.values():
+        default = "required" if argument.default is argument.empty else repr(argument.default)
+        counted = info.arguments.get(argument.name, argument.default)
+        changed = "" if counted == argument.default else f"  * {counted!r}"
+        print(f"  {argument.name:<14} {default}{changed}")
+    print("\nlayers")
+    for layer in info.model.layers:
+        shape = getattr(layer.output, "shape", None) or layer.output[0].shape
+        print(f"  {layer.name:<22} {type(layer).__name__:<22} {shape!s:<24} {layer.count_params():>12,}")
+
+
+def _parsed(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"an argument is NAME=VALUE. Received: {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

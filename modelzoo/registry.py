@@ -1,0 +1,187 @@
+"""Model names -> builders.
+
+A model is one file beside this one: a function that returns a `keras.Model`, under `@register_model`. The first
+look-up imports every such file, so there is no list of models to keep.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import fnmatch
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+
+import keras
+
+import modelzoo
+
+Builder = Callable[..., keras.Model]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What the registry keeps of a model."""
+
+    name: str
+    builder: Builder
+    tiny: dict
+    paper: str | None
+    params: int | None
+    task: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What a model is. What needs the model itself is counted when it is first asked for.
+
+    Attributes:
+      name, summary, task, paper: as registered.
+      signature: of the builder, with its defaults.
+      arguments: the model is built with, defaults among them.
+    """
+
+    name: str
+    summary: str
+    task: str
+    paper: str | None
+    signature: inspect.Signature
+    arguments: dict
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        return create_model(self.name, **self.arguments)
+
+    @property
+    def parameters(self) -> int:
+        """Trainable or not."""
+        return self.model.count_params()
+
+    @property
+    def output_shape(self) -> tuple:
+        return self.model.output_shape
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one example, as papers count them."""
+        from modelzoo.counting import layer_multiply_adds  # needed by nothing else
+
+        return sum(layer_multiply_adds(layer) for layer in self.model.layers)
+
+
+_entries: dict[str, Entry] = {}
+_NOT_FAMILIES = {"__main__", "counting", "layers", "quiet", "registry"}
+
+
+def register_model(*, tiny: dict, paper: str | None = None, params: int | None = None, task: str = "classify"):
+    """Decorator that enters a builder under its function's name.
+
+    Args:
+      tiny: arguments of the smallest instance; the tests build, train and save every model with them.
+      paper: authors, year and title.
+      params: parameters of the builder's defaults (or of its paper's net); the tests count them.
+      task: the name of the task that it is usually trained on.
+
+    Raises:
+      ValueError: the name is taken.
+    """
+
+    def enter(builder: Builder) -> Builder:
+        _enter(Entry(builder.__name__, builder, tiny, paper, params, task))
+        return builder
+
+    return enter
+
+
+def variant(name: str, builder: Builder, /, *, doc: str, paper: str | None = None, params: int | None = None, **arguments):
+    """Enter `builder` with other defaults under a name of its own: `lenet5 = variant("lenet5", cnn, ...)`.
+
+    What is not given (`paper`, `tiny`, `task`) is the base's.
+    """
+    base = next(entry for entry in _entries.values() if entry.builder is builder)
+    changed = functools.partial(builder, **arguments)
+    changed.__name__, changed.__doc__ = name, doc
+    _enter(dataclasses.replace(base, name=name, builder=changed, paper=paper or base.paper, params=params))
+    return changed
+
+
+def _enter(entry: Entry) -> None:
+    if entry.name in _entries:
+        raise ValueError(f"a model named {entry.name!r} is registered already, by {_entries[entry.name].builder}")
+    _entries[entry.name] = entry
+
+
+@functools.cache
+def _import_families() -> None:
+    for module in pkgutil.iter_modules(modelzoo.__path__):
+        if module.name not in _NOT_FAMILIES:
+            importlib.import_module(f"modelzoo.{module.name}")
+
+
+def find_entry(name: str) -> Entry:
+    """The entry of a registered name, or of "package.module:builder"; ValueError names the nearest otherwise."""
+    _import_families()
+    if name in _entries:
+        return _entries[name]
+    if ":" in name:
+        module, _, function = name.partition(":")
+        try:
+            builder = getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"model {name!r}: {error}") from error
+        return Entry(name, builder, {}, None, None, "classify")
+    nearest = difflib.get_close_matches(name, _entries, n=4, cutoff=0.4) or sorted(_entries)
+    raise ValueError(
+        f"unknown model {name!r}. Nearest: {', '.join(nearest)}. "
+        "`python -m modelzoo list` shows all; a builder of your own is named package.module:function"
+    )
+
+
+def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
+    """Registered names that match a shell pattern (`"mlp*"`) and, if given, a task; sorted."""
+    _import_families()
+    return sorted(n for n, e in _entries.items() if fnmatch.fnmatch(n, pattern) and task in (None, e.task))
+
+
+def create_model(name: str, /, *, dtype: str | None = None, **arguments) -> keras.Model:
+    """Build a model: x -> logits, float32, with no softmax or sigmoid at its end.
+
+    Args:
+      name: a registered name, or `"package.module:builder"` for a builder of one's own.
+      dtype: a Keras dtype policy (`"mixed_bfloat16"`), set only while building.
+      **arguments: the builder's own (`python -m modelzoo show NAME` lists them).
+
+    Raises:
+      ValueError: unknown name; an argument that the builder does not have, lacks or refuses.
+    """
+    builder = find_entry(name).builder
+    signature = inspect.signature(builder)
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"model {name!r}: {error}. It is {name}{signature}") from error
+    with _dtype_policy(dtype):
+        return builder(**arguments)
+
+
+@contextlib.contextmanager
+def _dtype_policy(dtype: str | None) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype or before)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def model_info(name: str, /, **arguments) -> ModelInfo:
+    """What a model is, with `arguments`; with those of its tiny instance too if some argument has no default."""
+    entry = find_entry(name)
+    signature = inspect.signature(entry.builder)
+    defaults = {p.name: p.default for p in signature.parameters.values()}
+    if any(default is inspect.Parameter.empty and key not in arguments for key, default in defaults.items()):
+        arguments = {**entry.tiny, **arguments}
+    summary = inspect.cleandoc(entry.builder.__doc__ or "").partition("\n")[0]
+    return ModelInfo(name, summary, entry.task, entry.paper, signature, {**defaults, **arguments})

@@ -1,0 +1,1 @@
+"""A config from a file alone."""

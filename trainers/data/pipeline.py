@@ -1,0 +1,275 @@
+"""Data: what every source becomes. B batch, N examples of a split."""
+
+import dataclasses
+import inspect
+import itertools
+import json
+import logging
+import operator
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from trainers.config import construct, find_by_name
+from trainers.data import sources
+from trainers.data.augment import make_augment
+from trainers.data.delimited import is_number
+from trainers.data.encoders import ENCODERS, Encoder
+from trainers.data.encoders.base import check_finite
+from trainers.data.order import batch_indices, steps_per_epoch, uniform
+from trainers.data.spec import Source, Spec, Split, Stream
+
+log = logging.getLogger("trainers")
+
+STATE_FILE = "data.json"
+_ENCODED_TOGETHER = 256
+
+
+class Data:
+    """Splits with x and y as arrays, and batches of them.
+
+    Attributes:
+      spec: what a model and a task need to know.
+      encoder: from what people have (files, text, cells of a table) to x.
+    """
+
+    def __init__(self, spec: Spec, splits: dict[str, Split | Stream], encoder: Encoder, augment: dict | None = None) -> None:
+        self.spec, self.encoder, self._splits = spec, encoder, splits
+        self._augment = make_augment(augment) if augment else None
+
+    def steps(self, split: str, batch_size: int) -> int:
+        """Batches that hold the split once."""
+        return steps_per_epoch(len(self._split(split)), batch_size)
+
+    def arrays(self, split: str) -> Split | None:
+        """The split's x, y and w as arrays, or None where it is streamed."""
+        found = self._split(split)
+        return found if isinstance(found, Split) else None
+
+    def encode(self, raw):
+        """x for a model, from what `encoder.read` gives."""
+        return _as_float(self.encoder.encode(raw))
+
+    def batches(self, split: str, batch_size: int, *, training: bool, seed: int = 0, start_step: int = 0) -> tf.data.Dataset:
+        """Batches {"x", "y", "w"} of one static shape; the last of an epoch is padded with examples of weight 0.
+
+        Args:
+          training: shuffled, augmented and without end; else once, in order.
+          start_step: the first batch, counted from the first epoch's first; any is reached at once where the split is in
+            memory.
+        """
+        found = self._split(split)
+        make = _batches_of_arrays if isinstance(found, Split) else _batches_of_stream
+        augment = self._augment if training else None
+        dataset = make(found, batch_size, training=training, seed=seed, start_step=start_step, augment=augment)
+        options = tf.data.Options()
+        options.deterministic = True
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+    def _split(self, name: str) -> Split | Stream:
+        if name not in self._splits:
+            raise ValueError(f"the data has no split {name!r}. It has: {', '.join(self._splits)}")
+        return self._splits[name]
+
+
+def _batches_of_arrays(split: Split, batch_size: int, *, training, seed, start_step, augment) -> tf.data.Dataset:
+    tensors = tf.nest.map_structure(tf.constant, {"x": split.x, "y": split.y})
+    example_weights = None if split.w is None else tf.constant(split.w, tf.float32)
+
+    def batch(step):
+        indices, weights, epoch = batch_indices(step, size=len(split), batch_size=batch_size, seed=seed, shuffle=training)
+        found = tf.nest.map_structure(lambda t: tf.gather(t, indices), tensors)
+        if example_weights is not None:
+            weights *= tf.gather(example_weights, indices)
+        if augment:
+            found["x"] = augment(found["x"], lambda stream: uniform(indices, seed=seed, epoch=epoch, stream=stream))
+        return {"x": _as_float(found["x"]), "y": found["y"], "w": weights}
+
+    last = tf.int64.max if training else steps_per_epoch(len(split), batch_size)
+    return tf.data.Dataset.range(start_step, last).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_step, augment) -> tf.data.Dataset:
+    examples = split.dataset.enumerate()  # (index, example)
+
+    def pad(indices, examples, epoch):
+        real = tf.shape(indices, tf.int64)[0]
+        rows = tf.range(batch_size, dtype=tf.int64) % real
+        indices, examples = tf.nest.map_structure(lambda t: tf.gather(t, rows), (indices, examples))
+        if augment:
+            examples["x"] = augment(examples["x"], lambda stream: uniform(indices, seed=seed, epoch=epoch, stream=stream))
+        weights = tf.cast(tf.range(batch_size, dtype=tf.int64) < real, tf.float32)
+        return {"x": _as_float(examples["x"]), "y": examples["y"], "w": weights}
+
+    def epoch_batches(epoch):
+        order = examples
+        if training:
+            shuffle_seed = tf.random.stateless_uniform((), (seed, epoch), maxval=tf.int64.max, dtype=tf.int64)
+            order = examples.shuffle(split.buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
+        return order.batch(batch_size).map(lambda i, e: pad(i, e, epoch), num_parallel_calls=tf.data.AUTOTUNE)
+
+    first, skipped = divmod(start_step, steps_per_epoch(len(split), batch_size))
+    epochs = tf.data.Dataset.range(first, tf.int64.max if training else 1)
+    return epochs.flat_map(epoch_batches).skip(skipped)
+
+
+def _as_float(x):
+    """Bytes become numbers from 0 to 1."""
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32) / 255 if t.dtype == np.uint8 else t, x)
+
+
+def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None = None) -> Data:
+    """The data that a config names.
+
+    Args:
+      config: `name`, the arguments of the source, and `augment`.
+      state_dir: of a run. What is fitted (vocabulary, means, categories, class names) is read from there if it is there.
+      data_dir: where data sets and files are looked for.
+
+    Raises:
+      ValueError: unknown data, arguments that the source refuses, or examples that are not right; what and where.
+    """
+    config = dict(config)
+    name, augment = config.pop("name"), config.pop("augment", None)
+    source = _open(name, config, data_dir)
+    if "train" not in source.splits:
+        raise ValueError(f"data {name!r} has no split 'train'. It has: {', '.join(source.splits)}")
+    if state_dir is not None and (state_dir / STATE_FILE).exists():
+        fitted, encoder = load_encoder(state_dir)
+        names = fitted.class_names
+    else:
+        encoder, names = source.encoder, source.class_names
+        encoder.fit(_raw_x(source.splits["train"]))
+        if names is None and not source.is_number:
+            names = _class_names(source.splits["train"])
+    numbered = source.class_names is not None
+    splits = {split: _encoded(split, raw, encoder, names, numbered) for split, raw in source.splits.items()}
+    _warn_of_shared_rows(splits)
+    return Data(_spec(splits, encoder, names), splits, encoder, augment)
+
+
+def _open(name: str, arguments: dict, data_dir: str | None) -> Source:
+    """The source of a name: a file in sources/, "package.module:function", or else a tensorflow-datasets name."""
+    known = [module.name for module in pkgutil.iter_modules(sources.__path__)]
+    if name in known or ":" in name:
+        function, given = find_by_name("data source", name, sources.__name__, attribute=name), ()
+    else:
+        function, given = find_by_name("data source", "tfds", sources.__name__, attribute="tfds"), (name,)
+    if "data_dir" in inspect.signature(function).parameters:
+        arguments = {**arguments, "data_dir": data_dir}
+    found = construct("data", name, function, arguments, *given)
+    if isinstance(found, Source):
+        return found
+    splits = {split: Split(*map(np.asarray, arrays)) for split, arrays in found.items()}
+    return Source(splits, is_number=np.issubdtype(splits["train"].y.dtype, np.floating) and splits["train"].y.ndim == 1)
+
+
+def load_encoder(state_dir: Path) -> tuple[Spec, Encoder]:
+    """What a run has learnt of its data, without reading any of it."""
+    state = json.loads((state_dir / STATE_FILE).read_text())
+    encoder = ENCODERS[state["encoder"].pop("name")](**state["encoder"])
+    return Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["spec"].items()}), encoder
+
+
+def save_state(data: Data, state_dir: Path) -> None:
+    """Keep what load_encoder reads."""
+    state = {"spec": dataclasses.asdict(data.spec), "encoder": {"name": data.encoder.name, **data.encoder.state}}
+    state_dir.mkdir(parents=True, exist_ok=True)
+    (state_dir / STATE_FILE).write_text(json.dumps(state, indent=1, ensure_ascii=False))
+
+
+def _raw_x(split: Split | Stream):
+    """What an encoder is fitted on; read lazily, and only if it asks."""
+    return split.x if isinstance(split, Split) else map(operator.itemgetter("x"), split.dataset.as_numpy_iterator())
+
+
+def _class_names(train: Split | Stream) -> tuple[str, ...] | None:
+    """The labels of the training split in order, numbers by size; for probabilities [N, C], the numbers of the classes."""
+    y = train.y if isinstance(train, Split) else [e["y"] for e in train.dataset.as_numpy_iterator()]
+    if np.ndim(y) == 2:
+        return tuple(str(k) for k in range(np.shape(y)[1]))
+    labels = set(map(str, np.asarray(y).tolist()))
+    return tuple(sorted(labels, key=lambda label: (not is_number(label), float(label) if is_number(label) else 0, label)))
+
+
+def _encoded(name: str, raw: Split | Stream, encoder: Encoder, names: tuple[str, ...] | None, numbered: bool) -> Split | Stream:
+    """The split with x encoded and y as class numbers (int32), or as numbers (float32)."""
+    if not len(raw):
+        raise ValueError(f"split {name!r} is empty")
+    if isinstance(raw, Stream):
+        return dataclasses.replace(raw, dataset=_encoded_stream(raw.dataset, encoder, names, numbered))
+    x = tf.nest.map_structure(lambda a: check_finite(a, f"x of split {name!r}"), encoder.encode(raw.x))
+    y = np.asarray(raw.y)
+    if names is None or y.ndim == 2:
+        y = check_finite(y.astype(np.float32), f"y of split {name!r}")
+    else:
+        y = _class_numbers(f"split {name!r}", y, names, numbered)
+    return Split(x, y, raw.w)
+
+
+def _class_numbers(what: str, y: np.ndarray, names: tuple[str, ...], numbered: bool) -> np.ndarray:
+    """Labels as numbers. `numbered`: they are; else they are names."""
+    if numbered:
+        wrong = np.flatnonzero((y < 0) | (y >= len(names)))
+        if len(wrong):
+            raise ValueError(f"labels of {what} must be 0 to {len(names) - 1}. Received: {y[wrong[0]]} in example {wrong[0]}")
+        return y.astype(np.int32)
+    numbers = {label: i for i, label in enumerate(names)}
+    unknown = sorted({str(label) for label in y.tolist()} - numbers.keys())
+    if unknown:
+        raise ValueError(
+            f"{what} has the label {unknown[0]!r}, which the training split lacks. It has: {', '.join(names[:20])}"
+        )
+    return np.asarray([numbers[str(label)] for label in y.tolist()], np.int32)
+
+
+def _encoded_stream(
+    dataset: tf.data.Dataset, encoder: Encoder, names: tuple[str, ...] | None, numbered: bool
+) -> tf.data.Dataset:
+    first = next(dataset.batch(1).as_numpy_iterator())
+    x = np.asarray(encoder.encode(first["x"]))
+
+    def encode(raw_x, raw_y):
+        y = raw_y.astype(np.float32) if names is None else _class_numbers("the stream", raw_y, names, numbered)
+        return check_finite(np.asarray(encoder.encode(raw_x)), "x of the stream"), y
+
+    def encode_batch(batch):
+        encoded = tf.numpy_function(encode, (batch["x"], batch["y"]), (x.dtype, tf.float32 if names is None else tf.int32))
+        for tensor, shape in zip(encoded, (x.shape[1:], first["y"].shape[1:]), strict=True):
+            tensor.set_shape((None, *shape))
+        return dict(zip("xy", encoded, strict=True))
+
+    return dataset.batch(_ENCODED_TOGETHER).map(encode_batch, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+
+
+def _spec(splits: dict[str, Split | Stream], encoder: Encoder, names: tuple[str, ...] | None) -> Spec:
+    train = splits["train"]
+    if isinstance(train, Stream):
+        input_shape = tuple(train.dataset.element_spec["x"].shape)
+        y = np.asarray(list(train.dataset.map(lambda e: e["y"]).as_numpy_iterator())) if names is None else None
+    else:
+        input_shape, y = tf.nest.map_structure(lambda a: a.shape[1:], train.x), train.y
+    examples = {name: len(split) for name, split in splits.items()}
+    common = dict(input_shape=input_shape, examples=examples, vocab_size=encoder.vocab_size)
+    if names is None:
+        y = y.reshape(len(y), -1).astype(np.float64)
+        std = y.std(axis=0)
+        return Spec(target_mean=tuple(y.mean(axis=0)), target_std=tuple(np.where(std > 0, std, 1.0)), **common)
+    counts = None if y is None else tuple((y.sum(0) if y.ndim == 2 else np.bincount(y, minlength=len(names))).tolist())
+    return Spec(num_classes=len(names), class_names=tuple(names), class_counts=counts, **common)
+
+
+def _warn_of_shared_rows(splits: dict[str, Split | Stream]) -> None:
+    rows = {
+        name: [row.tobytes() for row in s.x]
+        for name, s in splits.items()
+        if isinstance(s, Split) and isinstance(s.x, np.ndarray)
+    }
+    for first, second in itertools.combinations(rows, 2):
+        known = set(rows[first])
+        shared = sum(row in known for row in rows[second])
+        if shared:
+            log.warning("%d of %d examples of split %s stand in split %s too", shared, len(rows[second]), second, first)

@@ -1,0 +1,130 @@
+"""Keras optimizers by name, with a learning-rate schedule and weight decay that spares some variables."""
+
+import inspect
+import math
+import re
+
+import keras
+from keras import ops
+
+from trainers.config import construct
+
+_NO_OPTIMIZERS = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+OPTIMIZERS = {
+    name.lower(): value
+    for name, value in vars(keras.optimizers).items()
+    if inspect.isclass(value) and issubclass(value, keras.optimizers.Optimizer) and name not in _NO_OPTIMIZERS
+}
+_REFUSED = {
+    "gradient_accumulation_steps": "use the config's `accumulate`, which splits the batch",
+    "ema_overwrite_frequency": "use_ema alone evaluates and saves the average",
+    "loss_scale_factor": 'use precision="float16", whose loss scaling is dynamic',
+}
+NO_DECAY = ("bias", "norm", "gamma", "beta")
+
+
+def make_optimizer(
+    name: str,
+    *,
+    total_steps: int,
+    steps_per_epoch: int = 1,
+    schedule: dict | None = None,
+    no_decay: tuple = NO_DECAY,
+    **arguments,
+) -> keras.optimizers.Optimizer:
+    """A Keras optimizer whose update is a pure function of values, so that it may stand after our own sum over replicas.
+
+    Args:
+      name: a Keras optimizer in lower case.
+      total_steps: of the whole run.
+      steps_per_epoch: to convert warmup_epochs.
+      schedule: `name` (constant, cosine, linear, exponential, step), its arguments, and warmup_steps or warmup_epochs.
+      no_decay: regular expressions; a variable whose path has a match is spared weight decay.
+      **arguments: the optimizer's own (learning_rate, weight_decay, global_clipnorm, use_ema, ...).
+
+    Raises:
+      ValueError: an unknown name, or an argument that is not accepted.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {name!r}. Accepted: {', '.join(sorted(OPTIMIZERS))}")
+    for argument in _REFUSED.keys() & {key for key, value in arguments.items() if value is not None}:
+        raise ValueError(f"optimizer argument {argument} is not accepted: {_REFUSED[argument]}")
+    cls = OPTIMIZERS[name]
+    rate = float(arguments.get("learning_rate", inspect.signature(cls).parameters["learning_rate"].default))
+    if schedule is not None:
+        schedule = dict(schedule)
+        warmup_steps = schedule.pop("warmup_steps", 0) or round(schedule.pop("warmup_epochs", 0) * steps_per_epoch)
+        rate = Schedule(rate, total_steps, warmup_steps, **schedule)
+    optimizer = construct("optimizer", name, _pure(cls), {**arguments, "learning_rate": rate})
+    optimizer.no_decay = no_decay
+    return optimizer
+
+
+def make_pure(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """A copy of a Keras optimizer, as `make_optimizer` makes them."""
+    pure = _pure(type(optimizer)).from_config(optimizer.get_config())
+    return pure
+
+
+def _pure(cls: type) -> type:
+    return type(cls.__name__, (cls, _Pure), {})
+
+
+_TF_OPTIMIZER, _BASE_OPTIMIZER = (
+    next(c for c in keras.optimizers.Optimizer.__mro__ if c.__name__ == name) for name in ("TFOptimizer", "BaseOptimizer")
+)
+_PORTABLE_METHODS = {
+    name: vars(_BASE_OPTIMIZER)[name]
+    for name in vars(_TF_OPTIMIZER)
+    if name in vars(_BASE_OPTIMIZER) and not name.startswith("__")
+}
+
+
+class _Pure(_TF_OPTIMIZER):
+    """Gives an optimizer the methods that it has on JAX and PyTorch. TensorFlow's overrides of them assign to variables
+    under tf.distribute, sum gradients over replicas a second time, and so refuse `stateless_apply`.
+    """
+
+    no_decay: tuple = ()
+    locals().update(_PORTABLE_METHODS)
+
+    def build(self, variables):
+        spared = [v for v in variables if any(re.search(pattern, v.path) for pattern in self.no_decay)]
+        if spared:
+            self.exclude_from_weight_decay(var_list=spared)
+        super().build(variables)
+
+
+def _step(progress, *, at: tuple = (0.5, 0.75), factor: float = 0.1):
+    """Times `factor` at each of these shares of the run."""
+    return factor ** sum(ops.cast(progress >= share, "float32") for share in at)
+
+
+# Each gives the share of the peak rate at a progress from 0 to 1 after the warm-up.
+SCHEDULES = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress, *, final=0.0: final + (1 - final) * (1 + ops.cos(math.pi * progress)) / 2,
+    "linear": lambda progress, *, final=0.0: 1 - (1 - final) * progress,
+    "exponential": lambda progress, *, final=0.01: final**progress,
+    "step": _step,
+}
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up from 0 to `peak`, then one of SCHEDULES down to the end of the run.
+
+    Step 0 of a warm-up of W steps has rate peak / W (Goyal et al. 2017, 2.2, from 0 exclusive).
+    """
+
+    def __init__(self, peak: float, total_steps: int, warmup_steps: int, name: str = "constant", **arguments):
+        if name not in SCHEDULES:
+            raise ValueError(f"unknown schedule {name!r}. Accepted: {', '.join(SCHEDULES)}")
+        self.peak, self.total_steps, self.warmup_steps = peak, total_steps, warmup_steps
+        self.shape = lambda progress: construct("schedule", name, SCHEDULES[name], arguments, progress)
+        self.shape(0.0)
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        warmup = ops.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
+        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        return self.peak * warmup * self.shape(ops.clip(progress, 0.0, 1.0))

@@ -1,0 +1,211 @@
+"""One step of training, one of evaluation: what happens to a batch on one replica.
+
+The two halves that cost time, `loss_and_gradients` and `updated`, are pure: values of variables go in, new values come out,
+so either may be compiled by XLA. Between them stands the only communication between replicas: one sum.
+"""
+
+import itertools
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+Compile = Callable[[Callable], Callable]
+Values = dict[str, list[tf.Tensor]]
+
+_FIRST_LOSS_SCALE = 2.0**15
+_STEPS_TO_DOUBLE_LOSS_SCALE = 2000
+
+
+class TrainState:
+    """Every variable that a step changes. Made in the strategy's scope.
+
+    Seeds of dropout are not among them: each step draws them from (seed, step, replica).
+    """
+
+    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, seed: int) -> None:
+        self.model, self.optimizer, self.seed = model, optimizer, seed
+        optimizer.build(model.trainable_variables)
+        is_seed = [v.path.endswith("seed_generator_state") for v in model.non_trainable_variables]
+        self.seeds = list(itertools.compress(model.non_trainable_variables, is_seed))
+        float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
+        self.variables = {
+            "trainable": model.trainable_variables,
+            "non_trainable": [v for v, seed in zip(model.non_trainable_variables, is_seed, strict=True) if not seed],
+            "optimizer": optimizer.variables,
+            "loss_scale": [keras.Variable(value, trainable=False) for value in (_FIRST_LOSS_SCALE, 0.0)] if float16 else [],
+        }
+
+    def read(self) -> Values:
+        """The values of all variables, as this replica holds them."""
+        return {kind: [tf.convert_to_tensor(v.value) for v in variables] for kind, variables in self.variables.items()}
+
+    def write(self, values: Values) -> None:
+        """Assign what changed; every replica assigns the same to its own copy."""
+        for kind, new in values.items():
+            for variable, value in zip(self.variables[kind], new, strict=True):
+                variable.value.assign(value)
+
+    def evaluated(self) -> list[keras.Variable]:
+        """The trainable variables to evaluate and save: their moving average where the optimizer keeps one."""
+        if not self.optimizer.use_ema:
+            return self.variables["trainable"]
+        return self.optimizer._model_variables_moving_average  # Keras gives no public way to them
+
+    def draw_seeds(self, position: tf.Tensor) -> list[tf.Tensor]:
+        """A seed for each generator of the model and one for the task, a function of (seed, position) alone."""
+        shape = (len(self.seeds) + 1, 2)
+        seeds = tf.random.stateless_uniform(shape, (self.seed, position), maxval=tf.int64.max, dtype=tf.int64)
+        return tf.unstack(seeds % (2**31 - 1))  # Keras casts them to int32
+
+    def scope(self, trainable: list[tf.Tensor], non_trainable: list[tf.Tensor], seeds: list[tf.Tensor]):
+        """A scope in which the model computes with these values and touches no variable."""
+        variables = (self.variables["trainable"], self.variables["non_trainable"], self.seeds)
+        pairs = [
+            pair
+            for of, new in zip(variables, (trainable, non_trainable, seeds), strict=True)
+            for pair in zip(of, new, strict=True)
+        ]
+        return keras.StatelessScope(pairs, collect_losses=True)
+
+
+class TrainStep:
+    """One step on one replica: batch in, variables changed, sums of the loss and the metrics out.
+
+    Args:
+      state: the variables.
+      task: gives losses and metrics.
+      compile: makes a pure function fast (Plan.compile).
+      accumulate: pieces that a batch is computed in.
+    """
+
+    def __init__(self, state: TrainState, task, compile: Compile, accumulate: int = 1) -> None:
+        self.state, self.task, self.accumulate = state, task, accumulate
+        self.loss_and_gradients, self.updated = compile(self._loss_and_gradients), compile(self._updated)
+
+    def __call__(self, step: tf.Tensor, batch: dict) -> dict[str, tf.Tensor]:
+        """In a replica context. The sums are over the global batch, the same on every replica."""
+        replica = tf.distribute.get_replica_context()
+        values = self.state.read()
+        sums, gradients, statistics = self._compute(values, batch, step, replica)
+        sums, gradients, statistics = replica.all_reduce(tf.distribute.ReduceOp.SUM, [sums, gradients, statistics])
+        replicas = replica.num_replicas_in_sync
+        values["non_trainable"] = [v / replicas if v.dtype.is_floating else v // replicas for v in statistics]
+        values, finite = self.updated(values, gradients, sums["weight"])
+        self.state.write(values)
+        return {**sums, "skipped": 1.0 - tf.cast(finite, tf.float32)}
+
+    def zero_sums(self, batch: dict) -> dict[str, tf.Tensor]:
+        """What a call returns for a replica's batch of these specs, all zeros. Traces; computes nothing."""
+        values = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), self.state.read())
+        piece = tf.nest.map_structure(lambda t: tf.TensorSpec((t.shape[0] // self.accumulate, *t.shape[1:]), t.dtype), batch)
+        seeds = [tf.TensorSpec(2, tf.int64)] * (len(self.state.seeds) + 1)
+        return {**_zeros(self.loss_and_gradients, values, piece, seeds)[0], "skipped": tf.constant(0.0)}
+
+    def _compute(self, values: Values, batch: dict, step: tf.Tensor, replica: tf.distribute.ReplicaContext):
+        """(sums, gradients of the summed loss, new statistics) of this replica's part of the batch, piece by piece."""
+        split = (self.accumulate, -1) if self.accumulate > 1 else ()
+
+        def compute(i, statistics):
+            replica_id = tf.cast(replica.replica_id_in_sync_group, step.dtype)
+            position = (step * self.accumulate + i) * replica.num_replicas_in_sync + replica_id
+            piece = tf.nest.map_structure(lambda t: tf.reshape(t, (*split, *t.shape[1:]))[i], batch) if split else batch
+            return self.loss_and_gradients({**values, "non_trainable": statistics}, piece, self.state.draw_seeds(position))
+
+        def add(i, totals, statistics):
+            *parts, statistics = compute(i, statistics)
+            return i + 1, tf.nest.map_structure(tf.add, totals, parts), statistics
+
+        *totals, statistics = compute(tf.constant(0, tf.int64), values["non_trainable"])
+        if self.accumulate > 1:
+            loop = (tf.constant(1, tf.int64), totals, statistics)
+            _, totals, statistics = tf.while_loop(lambda i, *_: i < self.accumulate, add, loop, parallel_iterations=1)
+        return *totals, statistics
+
+    def _loss_and_gradients(self, values: Values, batch: dict, seeds: list[tf.Tensor]):
+        """Pure. (sums, gradients of the summed loss, new statistics) of one piece of a batch."""
+        *model_seeds, task_seed = seeds
+        with tf.GradientTape() as tape:
+            tape.watch(values["trainable"])
+            with self.state.scope(values["trainable"], values["non_trainable"], model_seeds) as scope:
+                batch = self.task.prepare(batch, task_seed)
+                outputs = self.task.forward(self.state.model, batch, training=True)
+                sums = loss_sums(self.state.model, self.task, batch, outputs)
+            loss = sums["loss"] * values["loss_scale"][0] if values["loss_scale"] else sums["loss"]
+        gradients = tape.gradient(loss, values["trainable"], unconnected_gradients="zero")
+        metrics = self.task.metrics(batch, outputs, training=True)
+        statistics = [scope.get_current_value(v) for v in self.state.variables["non_trainable"]]
+        return {**sums, **metrics}, [tf.convert_to_tensor(g) for g in gradients], statistics  # dense, also of embeddings
+
+    def _updated(self, values: Values, gradients: list[tf.Tensor], weight: tf.Tensor) -> tuple[Values, tf.Tensor]:
+        """Pure. New values from the global batch's summed gradients, and whether these are finite; if not, the old values."""
+        scale = weight * values["loss_scale"][0] if values["loss_scale"] else weight
+        gradients = [tf.math.divide_no_nan(g, scale) for g in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        # clipping, weight decay and the moving average are in here: after the sum, so the norm is the global batch's
+        trainable, optimizer = self.state.optimizer.stateless_apply(values["optimizer"], gradients, values["trainable"])
+        new = {"trainable": trainable, "optimizer": optimizer}
+        new = {kind: [tf.where(finite, *pair) for pair in zip(new[kind], values[kind], strict=True)] for kind in new}
+        return {**values, **new, "loss_scale": _next_loss_scale(values["loss_scale"], finite)}, finite
+
+
+def _next_loss_scale(loss_scale: list[tf.Tensor], finite: tf.Tensor) -> list[tf.Tensor]:
+    """Halved after a gradient that is not finite, doubled after 2000 that were (Micikevicius et al. 2018, 3.2)."""
+    if not loss_scale:
+        return []
+    scale, good_steps = loss_scale
+    double = good_steps + 1 >= _STEPS_TO_DOUBLE_LOSS_SCALE
+    grown = tf.where(double, scale * 2, scale)
+    counted = tf.where(double, 0.0, good_steps + 1)
+    return [tf.where(finite, grown, tf.maximum(scale / 2, 1.0)), tf.where(finite, counted, 0.0)]
+
+
+def loss_sums(model: keras.Model, task, batch: dict, outputs) -> dict[str, tf.Tensor]:
+    """The summed loss and the summed weight of a batch. One penalty (L1, L2) per global batch remains after the division."""
+    weights = tf.cast(batch["w"], tf.float32)
+    weight = tf.reduce_sum(weights)
+    losses = tf.cast(task.losses(batch, outputs), tf.float32)
+    penalty = tf.add_n([tf.cast(loss, tf.float32) for loss in model.losses]) if model.losses else 0.0
+    return {"loss": tf.reduce_sum(losses * weights) + penalty * weight, "weight": weight}
+
+
+def _zeros(function: Callable, *specs):
+    outputs = tf.function(function).get_concrete_function(*specs).structured_outputs
+    return tf.nest.map_structure(lambda t: tf.zeros(t.shape, t.dtype), outputs)
+
+
+class EvalStep:
+    """Evaluate or predict one batch on one replica, with the averaged weights where the optimizer keeps an average."""
+
+    def __init__(self, state: TrainState, task, compile: Compile) -> None:
+        self.state, self.task = state, task
+        self.metric_sums, self.outputs = compile(self._metric_sums), compile(self._outputs)
+
+    def __call__(self, batch: dict) -> dict[str, tf.Tensor]:
+        """In a replica context. The sums over the global batch of the loss and the metrics."""
+        sums = self.metric_sums(*self._values(), batch)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+
+    def zero_sums(self, batch: dict) -> dict[str, tf.Tensor]:
+        """What a call returns for a replica's batch of these specs, all zeros. Traces; computes nothing."""
+        return _zeros(self.metric_sums, *self._values(), batch)
+
+    def predict(self, batch: dict):
+        """In a replica context. The model's outputs for this replica's part of the batch."""
+        return self.outputs(*self._values(), batch)
+
+    def _values(self):
+        values = self.state.read()
+        return [tf.convert_to_tensor(v.value) for v in self.state.evaluated()], values["non_trainable"]
+
+    def _outputs(self, trainable, non_trainable, batch):
+        with self.state.scope(trainable, non_trainable, [tf.zeros(2, tf.int64) for _ in self.state.seeds]):
+            return self.task.forward(self.state.model, batch, training=False)
+
+    def _metric_sums(self, trainable, non_trainable, batch):
+        with self.state.scope(trainable, non_trainable, [tf.zeros(2, tf.int64) for _ in self.state.seeds]):
+            outputs = self.task.forward(self.state.model, batch, training=False)
+            return {
+                **loss_sums(self.state.model, self.task, batch, outputs),
+                **self.task.metrics(batch, outputs, training=False),
+            }
