@@ -12,7 +12,7 @@ def import_tensorflow() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if importlib.util.find_spec("libtpu"):
-        import tensorflow  # noqa: F401
+        import tensorflow
 
         return
     stderr = os.dup(2)

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     if DATA.value:
         from trainers.data.infer import infer_config
 
-        config = infer_config(DATA.value, TARGET.value, shared.overrides)
+        config = infer_config(DATA.value, TARGET.value, tuple(shared.overrides), shared.DATA_DIR.value)
     else:
         config = load_config(CONFIG.value, shared.overrides)
     run(

@@ -19,7 +19,7 @@ from trainers.data.delimited import is_number
 from trainers.data.encoders import ENCODERS, Encoder
 from trainers.data.encoders.base import check_finite
 from trainers.data.order import batch_indices, steps_per_epoch, uniform
-from trainers.data.spec import Source, Spec, Split, Stream
+from trainers.data.spec import Batches, Source, Spec, Split, Stream
 
 log = logging.getLogger("trainers")
 
@@ -35,13 +35,22 @@ class Data:
       encoder: from what people have (files, text, cells of a table) to x.
     """
 
-    def __init__(self, spec: Spec, splits: dict[str, Split | Stream], encoder: Encoder, augment: dict | None = None) -> None:
+    def __init__(
+        self, spec: Spec, splits: dict[str, Split | Stream | Batches], encoder: Encoder, augment: dict | None = None
+    ) -> None:
         self.spec, self.encoder, self._splits = spec, encoder, splits
         self._augment = make_augment(augment) if augment else None
 
     def steps(self, split: str, batch_size: int) -> int:
         """Batches that hold the split once."""
-        return steps_per_epoch(len(self._split(split)), batch_size)
+        found = self._split(split)
+        own = isinstance(found, Batches) and found.batch_size == batch_size
+        return found.steps if own else steps_per_epoch(len(found), batch_size)
+
+    def own_batch_size(self, split: str) -> int | None:
+        """The size of the batches that somebody else made; None where we make them."""
+        found = self._split(split)
+        return found.batch_size if isinstance(found, Batches) else None
 
     def arrays(self, split: str) -> Split | None:
         """The split's x, y and w as arrays, or None where it is streamed."""
@@ -61,15 +70,18 @@ class Data:
             memory.
         """
         found = self._split(split)
-        make = _batches_of_arrays if isinstance(found, Split) else _batches_of_stream
-        augment = self._augment if training else None
-        dataset = make(found, batch_size, training=training, seed=seed, start_step=start_step, augment=augment)
+        if isinstance(found, Batches):
+            dataset = _padded(found, batch_size, training=training, start_step=start_step)
+        else:
+            make = _batches_of_arrays if isinstance(found, Split) else _batches_of_stream
+            augment = self._augment if training else None
+            dataset = make(found, batch_size, training=training, seed=seed, start_step=start_step, augment=augment)
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
 
-    def _split(self, name: str) -> Split | Stream:
+    def _split(self, name: str) -> Split | Stream | Batches:
         if name not in self._splits:
             raise ValueError(f"the data has no split {name!r}. It has: {', '.join(self._splits)}")
         return self._splits[name]
@@ -114,6 +126,18 @@ def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_
     first, skipped = divmod(start_step, steps_per_epoch(len(split), batch_size))
     epochs = tf.data.Dataset.range(first, tf.int64.max if training else 1)
     return epochs.flat_map(epoch_batches).skip(skipped)
+
+
+def _padded(batches: Batches, batch_size: int, *, training: bool, start_step: int) -> tf.data.Dataset:
+    def pad(batch):
+        real = tf.shape(batch["w"])[0]
+        rows = tf.range(batch_size) % real
+        padded = tf.nest.map_structure(lambda t: tf.gather(t, rows), batch)
+        return {**padded, "x": _as_float(padded["x"]), "w": tf.where(tf.range(batch_size) < real, padded["w"], 0.0)}
+
+    dataset = batches.dataset if batches.batch_size == batch_size else batches.dataset.rebatch(batch_size)
+    dataset = dataset.repeat() if training else dataset
+    return dataset.skip(start_step).map(pad, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _as_float(x):

@@ -61,6 +61,19 @@ class Stream:
 
 
 @dataclasses.dataclass
+class Batches:
+    """Batches {"x", "y", "w"} that somebody else made, one epoch of them, in whatever order they come."""
+
+    dataset: tf.data.Dataset
+    batch_size: int
+    steps: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@dataclasses.dataclass
 class Source:
     """What a source returns: raw splits ("train", "validation", "test"), how x is encoded, and the names of y's class numbers.
 

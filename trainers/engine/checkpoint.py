@@ -62,10 +62,9 @@ def restore(host: Host, checkpoint: Path) -> None:
     differing = [n for n in {**wanted, **saved} if wanted.get(n) != saved.get(n)]
     if differing:
         name = differing[0]
-        path = variables[name].path if name in variables else "none"
-        raise ValueError(
-            f"{checkpoint} is of another model: variable {name} ({path}) has the shape {saved.get(name)}, expected {wanted.get(name)}"
-        )
+        path = variables[name].path if name in variables else "unknown"
+        shapes = f"has the shape {saved.get(name)}, expected {wanted.get(name)}"
+        raise ValueError(f"{checkpoint} is of another model: variable {name} ({path}) {shapes}")
     for name, variable in variables.items():
         variable.assign(arrays[name])
     progress = json.loads((checkpoint / _PROGRESS).read_text())

@@ -191,7 +191,7 @@ class Host:
 
     def _due(self, every: int | None) -> bool:
         step = self.progress.step
-        return step == self.timetable.total_steps or bool(every) and step % every == 0
+        return step == self.timetable.total_steps or (bool(every) and step % every == 0)
 
     def _finished(self, sums: dict[str, np.ndarray]) -> Metrics:
         skipped = float(sums["skipped"])

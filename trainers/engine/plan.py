@@ -5,15 +5,19 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+from keras import layers
 
 NAMES = ("auto", "graph", "xla")
 
-# Kinds of layer that XLA slows down on a CPU, by measurement (see make_plan).
-_SLOW_UNDER_XLA_ON_CPU = {
-    "convolutions": (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.DepthwiseConv2D),
-    "recurrence": (keras.layers.RNN, keras.layers.Bidirectional),
-    "dropout": (keras.layers.Dropout,),
-}
+# What decides on a CPU: the first of these that a model has. Ratios of XLA's steps per second to the graph's, measured by
+# `python -m benchmarks.plans` (2 cores with AVX-512, 2026-11-21): convolutions 0.16-0.43, recurrence 0.79-0.95, attention
+# 1.07-1.23 with and without dropout, dropout in a dense net 0.49, a dense net without 1.04-1.11.
+_ON_CPU = (
+    ("convolutions", (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D), "graph"),
+    ("recurrence", (layers.RNN, layers.Bidirectional), "graph"),
+    ("attention", (layers.MultiHeadAttention,), "xla"),
+    ("dropout", (layers.Dropout,), "graph"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +35,7 @@ class Plan:
 
 
 def make_plan(name: str, model: keras.Model, strategy: tf.distribute.Strategy) -> Plan:
-    """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan.
-
-    On a CPU, XLA made convolutions 2-5 times and dropout 4 times slower, recurrence a little, and other nets faster.
-    """
+    """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan."""
     if name not in NAMES:
         raise ValueError(f"unknown plan {name!r}. Accepted: {', '.join(NAMES)}")
     if isinstance(strategy, tf.distribute.TPUStrategy):
@@ -43,8 +44,7 @@ def make_plan(name: str, model: keras.Model, strategy: tf.distribute.Strategy) -
         return Plan(name, "asked for")
     if "CPU" not in strategy.extended.worker_devices[0].upper():
         return Plan("xla", "the device is no CPU")
-    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.layers.Dropout) or layer.rate]
-    found = [name for name, kinds in _SLOW_UNDER_XLA_ON_CPU.items() if any(isinstance(x, kinds) for x in layers)]
-    if found:
-        return Plan("graph", f"on a CPU, XLA is slower for {' and '.join(found)}")
-    return Plan("xla", "on a CPU, XLA is faster for a net without convolutions, recurrence and dropout")
+    for fact, kinds, plan in _ON_CPU:
+        if any(isinstance(layer, kinds) for layer in model._flatten_layers()):
+            return Plan(plan, f"on a CPU, {plan} is faster with {fact}")
+    return Plan("xla", "on a CPU, xla is faster without convolutions, recurrence and dropout")

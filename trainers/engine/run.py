@@ -1,4 +1,4 @@
-"""A run: a config becomes a folder with metrics, checkpoints, a model and a report. Where data, task, report and checkpoint meet."""
+"""A run: a config becomes a folder of metrics, checkpoints, model and report. Here data, task, report and checkpoint meet."""
 
 import json
 import logging
@@ -12,11 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 import modelzoo
-import modelzoo.layers  # noqa: F401 (registers our layers for load_model)
+import modelzoo.layers
 from trainers.config import Config, load_config
 from trainers.data.pipeline import Data, Spec, load_data, load_encoder, save_state
 from trainers.engine import checkpoint
 from trainers.engine.host import Hook, Host, Timetable
+from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import make_plan
 from trainers.engine.strategy import make_strategy
@@ -73,7 +74,7 @@ def run(
         optimizer = make_optimizer(
             **config.optimizer.to_dict(), total_steps=timetable.total_steps, steps_per_epoch=timetable.steps_per_epoch
         )
-    check_model(model, data.spec, task)
+    check_model(model, data.spec.input_shape, task)
     chosen = make_plan(before["plan"]["name"] if before and plan == "auto" else plan, model, devices)
     host = Host(model, task, optimizer, devices, chosen, seed=config.seed, accumulate=config.accumulate)
     host.check_batch_size(config.batch_size)
@@ -203,15 +204,6 @@ def model_arguments(config: dict, spec: Spec, task: Task) -> dict:
         elif name in parameters and parameters[name].default not in fits:
             config[name] = fits[0]
     return config
-
-
-def check_model(model: keras.Model, spec: Spec, task: Task) -> None:
-    """ValueError if the model does not take the data's x or does not give what the task needs."""
-    takes, gives = keras.tree.map_structure(lambda t: tuple(t.shape[1:]), model.input), model.output_shape
-    if takes != spec.input_shape and not isinstance(takes, list):
-        raise ValueError(f"the model takes x of shape {takes}. Received: data with x of shape {spec.input_shape}")
-    if gives[-1] not in (task.num_outputs, *task.other_outputs):
-        raise ValueError(f"the task needs {task.num_outputs} outputs. Received: a model with the output shape {gives}")
 
 
 def _saved_run(workdir: Path, config: Config) -> dict | None:

@@ -11,7 +11,9 @@ import keras
 import tensorflow as tf
 
 Compile = Callable[[Callable], Callable]
-Values = dict[str, list[tf.Tensor]]
+Tensors = list[tf.Tensor]
+Sums = dict[str, tf.Tensor]
+Values = dict[str, Tensors | dict[int, tf.Tensor]]
 
 _FIRST_LOSS_SCALE = 2.0**15
 _STEPS_TO_DOUBLE_LOSS_SCALE = 2000
@@ -41,10 +43,10 @@ class TrainState:
         return {kind: [tf.convert_to_tensor(v.value) for v in variables] for kind, variables in self.variables.items()}
 
     def write(self, values: Values) -> None:
-        """Assign what changed; every replica assigns the same to its own copy."""
+        """Assign new values by kind and place; every replica assigns the same to its own copy."""
         for kind, new in values.items():
-            for variable, value in zip(self.variables[kind], new, strict=True):
-                variable.value.assign(value)
+            for i, value in new.items() if isinstance(new, dict) else enumerate(new):
+                self.variables[kind][i].value.assign(value)
 
     def evaluated(self) -> list[keras.Variable]:
         """The trainable variables to evaluate and save: their moving average where the optimizer keeps one."""
@@ -52,21 +54,17 @@ class TrainState:
             return self.variables["trainable"]
         return self.optimizer._model_variables_moving_average  # Keras gives no public way to them
 
-    def draw_seeds(self, position: tf.Tensor) -> list[tf.Tensor]:
+    def draw_seeds(self, position: tf.Tensor) -> Tensors:
         """A seed for each generator of the model and one for the task, a function of (seed, position) alone."""
         shape = (len(self.seeds) + 1, 2)
         seeds = tf.random.stateless_uniform(shape, (self.seed, position), maxval=tf.int64.max, dtype=tf.int64)
         return tf.unstack(seeds % (2**31 - 1))  # Keras casts them to int32
 
-    def scope(self, trainable: list[tf.Tensor], non_trainable: list[tf.Tensor], seeds: list[tf.Tensor]):
-        """A scope in which the model computes with these values and touches no variable."""
-        variables = (self.variables["trainable"], self.variables["non_trainable"], self.seeds)
-        pairs = [
-            pair
-            for of, new in zip(variables, (trainable, non_trainable, seeds), strict=True)
-            for pair in zip(of, new, strict=True)
-        ]
-        return keras.StatelessScope(pairs, collect_losses=True)
+    def scope(self, trainable: Tensors, non_trainable: Tensors, seeds: Tensors) -> keras.StatelessScope:
+        """In it the model computes with these values and touches no variable."""
+        known = zip(self.variables["trainable"], trainable, strict=True)
+        also = zip(self.variables["non_trainable"], non_trainable, strict=True)
+        return keras.StatelessScope([*known, *also, *zip(self.seeds, seeds, strict=True)], collect_losses=True)
 
 
 class TrainStep:
@@ -83,19 +81,20 @@ class TrainStep:
         self.state, self.task, self.accumulate = state, task, accumulate
         self.loss_and_gradients, self.updated = compile(self._loss_and_gradients), compile(self._updated)
 
-    def __call__(self, step: tf.Tensor, batch: dict) -> dict[str, tf.Tensor]:
+    def __call__(self, step: tf.Tensor, batch: dict) -> Sums:
         """In a replica context. The sums are over the global batch, the same on every replica."""
         replica = tf.distribute.get_replica_context()
         values = self.state.read()
-        sums, gradients, statistics = self._compute(values, batch, step, replica)
-        sums, gradients, statistics = replica.all_reduce(tf.distribute.ReduceOp.SUM, [sums, gradients, statistics])
+        parts = self._compute(values, batch, step, replica)
+        sums, gradients, statistics = replica.all_reduce(tf.distribute.ReduceOp.SUM, parts)
         replicas = replica.num_replicas_in_sync
-        values["non_trainable"] = [v / replicas if v.dtype.is_floating else v // replicas for v in statistics]
-        values, finite = self.updated(values, gradients, sums["weight"])
-        self.state.write(values)
+        statistics = {i: v / replicas if v.dtype.is_floating else v // replicas for i, v in statistics.items()}
+        new, finite = self.updated(values, sums, gradients, statistics)
+        self.state.write(new)
+        sums = {name: tf.where(finite, value, 0.0) for name, value in sums.items()}
         return {**sums, "skipped": 1.0 - tf.cast(finite, tf.float32)}
 
-    def zero_sums(self, batch: dict) -> dict[str, tf.Tensor]:
+    def zero_sums(self, batch: dict) -> Sums:
         """What a call returns for a replica's batch of these specs, all zeros. Traces; computes nothing."""
         values = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), self.state.read())
         piece = tf.nest.map_structure(lambda t: tf.TensorSpec((t.shape[0] // self.accumulate, *t.shape[1:]), t.dtype), batch)
@@ -103,27 +102,29 @@ class TrainStep:
         return {**_zeros(self.loss_and_gradients, values, piece, seeds)[0], "skipped": tf.constant(0.0)}
 
     def _compute(self, values: Values, batch: dict, step: tf.Tensor, replica: tf.distribute.ReplicaContext):
-        """(sums, gradients of the summed loss, new statistics) of this replica's part of the batch, piece by piece."""
+        """What `loss_and_gradients` gives for this replica's part of the batch, piece after piece."""
         split = (self.accumulate, -1) if self.accumulate > 1 else ()
 
         def compute(i, statistics):
             replica_id = tf.cast(replica.replica_id_in_sync_group, step.dtype)
             position = (step * self.accumulate + i) * replica.num_replicas_in_sync + replica_id
             piece = tf.nest.map_structure(lambda t: tf.reshape(t, (*split, *t.shape[1:]))[i], batch) if split else batch
-            return self.loss_and_gradients({**values, "non_trainable": statistics}, piece, self.state.draw_seeds(position))
+            non_trainable = [statistics.get(place, value) for place, value in enumerate(values["non_trainable"])]
+            return self.loss_and_gradients({**values, "non_trainable": non_trainable}, piece, self.state.draw_seeds(position))
 
-        def add(i, totals, statistics):
-            *parts, statistics = compute(i, statistics)
-            return i + 1, tf.nest.map_structure(tf.add, totals, parts), statistics
+        def add(i, sums, gradients, statistics):
+            more, more_gradients, statistics = compute(i, statistics)
+            sums = {name: value + more[name] for name, value in sums.items()}
+            return i + 1, sums, [a + b for a, b in zip(gradients, more_gradients, strict=True)], statistics
 
-        *totals, statistics = compute(tf.constant(0, tf.int64), values["non_trainable"])
-        if self.accumulate > 1:
-            loop = (tf.constant(1, tf.int64), totals, statistics)
-            _, totals, statistics = tf.while_loop(lambda i, *_: i < self.accumulate, add, loop, parallel_iterations=1)
-        return *totals, statistics
+        first = compute(tf.constant(0, step.dtype), {})
+        if self.accumulate == 1:
+            return first
+        loop = (tf.constant(1, step.dtype), *first)
+        return tf.while_loop(lambda i, *_: i < self.accumulate, add, loop, parallel_iterations=1)[1:]
 
-    def _loss_and_gradients(self, values: Values, batch: dict, seeds: list[tf.Tensor]):
-        """Pure. (sums, gradients of the summed loss, new statistics) of one piece of a batch."""
+    def _loss_and_gradients(self, values: Values, batch: dict, seeds: Tensors):
+        """Pure. (sums, gradients of the summed loss, new values of the non-trainable variables that changed, by place)."""
         *model_seeds, task_seed = seeds
         with tf.GradientTape() as tape:
             tape.watch(values["trainable"])
@@ -134,22 +135,27 @@ class TrainStep:
             loss = sums["loss"] * values["loss_scale"][0] if values["loss_scale"] else sums["loss"]
         gradients = tape.gradient(loss, values["trainable"], unconnected_gradients="zero")
         metrics = self.task.metrics(batch, outputs, training=True)
-        statistics = [scope.get_current_value(v) for v in self.state.variables["non_trainable"]]
+        now = [scope.get_current_value(v) for v in self.state.variables["non_trainable"]]
+        statistics = {i: v for i, (v, old) in enumerate(zip(now, values["non_trainable"], strict=True)) if v is not old}
         return {**sums, **metrics}, [tf.convert_to_tensor(g) for g in gradients], statistics  # dense, also of embeddings
 
-    def _updated(self, values: Values, gradients: list[tf.Tensor], weight: tf.Tensor) -> tuple[Values, tf.Tensor]:
-        """Pure. New values from the global batch's summed gradients, and whether these are finite; if not, the old values."""
-        scale = weight * values["loss_scale"][0] if values["loss_scale"] else weight
+    def _updated(self, values: Values, sums: Sums, gradients: Tensors, statistics: dict) -> tuple[Values, tf.Tensor]:
+        """Pure. New values from the sums over the global batch, and whether these are finite; if not, the old values."""
+        scale = sums["weight"] * values["loss_scale"][0] if values["loss_scale"] else sums["weight"]
         gradients = [tf.math.divide_no_nan(g, scale) for g in gradients]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-        # clipping, weight decay and the moving average are in here: after the sum, so the norm is the global batch's
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(t)) for t in (sums["loss"], *gradients)])
+        # Clipping, weight decay and the moving average are in here: after the sum, so the norm is the global batch's.
         trainable, optimizer = self.state.optimizer.stateless_apply(values["optimizer"], gradients, values["trainable"])
-        new = {"trainable": trainable, "optimizer": optimizer}
-        new = {kind: [tf.where(finite, *pair) for pair in zip(new[kind], values[kind], strict=True)] for kind in new}
-        return {**values, **new, "loss_scale": _next_loss_scale(values["loss_scale"], finite)}, finite
+        new = {
+            "trainable": [tf.where(finite, *pair) for pair in zip(trainable, values["trainable"], strict=True)],
+            "optimizer": [tf.where(finite, *pair) for pair in zip(optimizer, values["optimizer"], strict=True)],
+            "non_trainable": {i: tf.where(finite, value, values["non_trainable"][i]) for i, value in statistics.items()},
+            "loss_scale": _next_loss_scale(values["loss_scale"], finite),
+        }
+        return new, finite
 
 
-def _next_loss_scale(loss_scale: list[tf.Tensor], finite: tf.Tensor) -> list[tf.Tensor]:
+def _next_loss_scale(loss_scale: Tensors, finite: tf.Tensor) -> Tensors:
     """Halved after a gradient that is not finite, doubled after 2000 that were (Micikevicius et al. 2018, 3.2)."""
     if not loss_scale:
         return []
@@ -160,7 +166,7 @@ def _next_loss_scale(loss_scale: list[tf.Tensor], finite: tf.Tensor) -> list[tf.
     return [tf.where(finite, grown, tf.maximum(scale / 2, 1.0)), tf.where(finite, counted, 0.0)]
 
 
-def loss_sums(model: keras.Model, task, batch: dict, outputs) -> dict[str, tf.Tensor]:
+def loss_sums(model: keras.Model, task, batch: dict, outputs) -> Sums:
     """The summed loss and the summed weight of a batch. One penalty (L1, L2) per global batch remains after the division."""
     weights = tf.cast(batch["w"], tf.float32)
     weight = tf.reduce_sum(weights)
@@ -181,12 +187,12 @@ class EvalStep:
         self.state, self.task = state, task
         self.metric_sums, self.outputs = compile(self._metric_sums), compile(self._outputs)
 
-    def __call__(self, batch: dict) -> dict[str, tf.Tensor]:
+    def __call__(self, batch: dict) -> Sums:
         """In a replica context. The sums over the global batch of the loss and the metrics."""
         sums = self.metric_sums(*self._values(), batch)
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
 
-    def zero_sums(self, batch: dict) -> dict[str, tf.Tensor]:
+    def zero_sums(self, batch: dict) -> Sums:
         """What a call returns for a replica's batch of these specs, all zeros. Traces; computes nothing."""
         return _zeros(self.metric_sums, *self._values(), batch)
 
@@ -194,18 +200,21 @@ class EvalStep:
         """In a replica context. The model's outputs for this replica's part of the batch."""
         return self.outputs(*self._values(), batch)
 
-    def _values(self):
-        values = self.state.read()
-        return [tf.convert_to_tensor(v.value) for v in self.state.evaluated()], values["non_trainable"]
+    def _values(self) -> tuple[Tensors, Tensors]:
+        variables = (self.state.evaluated(), self.state.variables["non_trainable"])
+        return tuple([tf.convert_to_tensor(v.value) for v in of] for of in variables)
 
-    def _outputs(self, trainable, non_trainable, batch):
-        with self.state.scope(trainable, non_trainable, [tf.zeros(2, tf.int64) for _ in self.state.seeds]):
+    def _outputs(self, trainable: Tensors, non_trainable: Tensors, batch: dict):
+        """Pure."""
+        with self._scope(trainable, non_trainable):
             return self.task.forward(self.state.model, batch, training=False)
 
-    def _metric_sums(self, trainable, non_trainable, batch):
-        with self.state.scope(trainable, non_trainable, [tf.zeros(2, tf.int64) for _ in self.state.seeds]):
+    def _metric_sums(self, trainable: Tensors, non_trainable: Tensors, batch: dict) -> Sums:
+        """Pure."""
+        with self._scope(trainable, non_trainable):
             outputs = self.task.forward(self.state.model, batch, training=False)
-            return {
-                **loss_sums(self.state.model, self.task, batch, outputs),
-                **self.task.metrics(batch, outputs, training=False),
-            }
+            sums = loss_sums(self.state.model, self.task, batch, outputs)
+        return {**sums, **self.task.metrics(batch, outputs, training=False)}
+
+    def _scope(self, trainable: Tensors, non_trainable: Tensors) -> keras.StatelessScope:
+        return self.state.scope(trainable, non_trainable, [tf.zeros(2, tf.int64) for _ in self.state.seeds])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def metrics_file(path: Path):
-    """Hook: {"step", "epoch", "split", "loss", ..., "learning_rate", "examples_per_second"} a line; null for what is not finite.
+    """Hook: {"step", "epoch", "split", "loss", ..., "learning_rate", "examples_per_second"} a line; null where not finite.
 
     A run that goes on from an earlier step first drops the lines after it.
     """

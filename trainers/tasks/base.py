@@ -43,6 +43,11 @@ class Task:
 
     # On the host ------------------------------------------------------------------------------------------------------
 
+    def check_targets(self, y: np.ndarray) -> None:
+        """ValueError if targets are not what this task takes."""
+        if not np.isfinite(y).all():
+            raise ValueError(f"targets must be finite. Received: {y[~np.isfinite(y)][0]}")
+
     def finish(self, sums: Sums) -> dict[str, float]:
         """Metrics from the sums of `metrics` and of {"loss", "weight"}."""
         return {"loss": float(sums["loss"] / sums["weight"])}

@@ -75,6 +75,14 @@ class Classify(Task):
                 )
         return sums
 
+    def check_targets(self, y):
+        super().check_targets(y)
+        if y.ndim == 1 and not np.isin(y, np.arange(self.num_classes)).all():
+            wrong = np.flatnonzero(~np.isin(y, np.arange(self.num_classes)))[0]
+            raise ValueError(f"labels must be 0 to {self.num_classes - 1}. Received: {y[wrong]} in example {wrong}")
+        if y.ndim == 2 and y.shape[1] != self.num_classes:
+            raise ValueError(f"probabilities must be [N, {self.num_classes}]. Received: {y.shape}")
+
     def finish(self, sums: Sums):
         found = super().finish(sums)
         found["accuracy"] = float(sums["correct"] / sums["weight"])

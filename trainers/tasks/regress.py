@@ -29,7 +29,7 @@ class Regress(Task):
         super().__init__(spec)
         if loss not in _LOSSES:
             raise ValueError(f"unknown loss {loss!r}. Accepted: {', '.join(_LOSSES)}")
-        if spec.num_classes:
+        if spec.target_mean is None:
             raise ValueError("task 'regress' needs data whose target is a number. Received: classes; use task 'classify'")
         self.loss = _LOSSES[loss]
         self.mean, self.std = np.asarray(spec.target_mean, np.float32), np.asarray(spec.target_std, np.float32)

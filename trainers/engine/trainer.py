@@ -1,0 +1,177 @@
+"""The loop for any Keras model, from any program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainers.data.adapt import as_data
+from trainers.data.pipeline import Data, Spec
+from trainers.engine.host import Hook, Host, Metrics, Timetable
+from trainers.engine.model_check import check_model
+from trainers.engine.optimizers import make_optimizer, make_pure
+from trainers.engine.plan import make_plan
+from trainers.engine.strategy import make_strategy
+from trainers.report import console
+from trainers.tasks import Task, make_task
+
+
+class Trainer:
+    """Trains, evaluates and predicts with a Keras model: compiled steps, right numbers on any number of replicas.
+
+        trainer = Trainer(model, task="classify", optimizer="adam")
+        history = trainer.fit((x, y), validation_data=(x_val, y_val), epochs=5)
+
+    Args:
+      model: a Keras model whose outputs are logits; or a function that builds one. A model whose variables are not where the
+        strategy computes is copied there, and gets the trained weights when `fit` is done.
+      task: "classify" or "regress"; a dict of a task's name and arguments; or a Task.
+      optimizer: a Keras optimizer, its name in lower case, or a dict of its name and arguments, `schedule` among them.
+      strategy: a name (trainers.make_strategy) or a tf.distribute.Strategy.
+      plan: "auto", "graph" or "xla".
+      seed: of order and dropout.
+      accumulate: pieces that each batch is computed in.
+
+    Raises:
+      ValueError: a model that ends in softmax or sigmoid, where the task expects logits; anything that is not accepted.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model | Callable[[], keras.Model],
+        *,
+        task: str | dict | Task = "classify",
+        optimizer: str | dict | keras.optimizers.Optimizer = "adam",
+        strategy: str | tf.distribute.Strategy = "auto",
+        plan: str = "auto",
+        seed: int = 0,
+        accumulate: int = 1,
+    ) -> None:
+        self._strategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
+        with self._strategy.scope():
+            self._given = model if isinstance(model, keras.Model) else model()
+        self.model = self._in_strategy(self._given)
+        self._task, self._optimizer, self._plan, self._seed, self._accumulate = task, optimizer, plan, seed, accumulate
+        self._host: Host | None = None
+
+    def fit(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        batch_size: int = 32,
+        epochs: float = 1,
+        steps: int | None = None,
+        monitor: str = "loss",
+        patience: int | None = None,
+        restore_best: bool = False,
+        hooks: Sequence[Hook] = (),
+        verbose: bool = True,
+    ) -> dict[str, list[float]]:
+        """Train; called again, it goes on.
+
+        Args:
+          data: (x, y) or (x, y, w) of arrays, {"x", "y", "w"}, a tf.data.Dataset of batches of these, or x alone with `y` and
+            `sample_weight` apart. x may be a dict of arrays.
+          validation_data: the same, evaluated after each epoch.
+          batch_size: over all replicas together; a dataset has its own.
+          epochs, steps: how long; steps if given.
+          monitor, patience: the metric of the validation data that says which weights are best, and how many evaluations
+            without a better one end training.
+          restore_best: keep the best weights, not the last.
+          hooks: called as hook(event, host); see trainers.engine.host.Host.
+          verbose: show progress.
+
+        Returns:
+          A list for each metric, one number an epoch; those of the validation data start with "val_".
+        """
+        train = data if y is None else (data, y, sample_weight)
+        found = as_data({"train": train} if validation_data is None else {"train": train, "validation": validation_data})
+        batch_size = found.own_batch_size("train") or batch_size
+        per_epoch = found.steps("train", batch_size)
+        steps = steps or max(1, round(epochs * per_epoch))
+        host = self._ready(found, batch_size, total_steps=steps, steps_per_epoch=per_epoch)
+        timetable = Timetable(
+            total_steps=host.progress.step + steps, steps_per_epoch=per_epoch, eval_every_steps=per_epoch,
+            monitor=monitor, patience=patience,
+        )  # fmt: skip
+        history: dict[str, list[float]] = {}
+
+        def record(event: str, host: Host) -> None:
+            if event == "metrics":
+                for name, value in host.metrics.items():
+                    history.setdefault(name if host.split == "train" else f"val_{name}", []).append(value)
+
+        host.fit(found, batch_size=batch_size, timetable=timetable, hooks=[record, *([console()] if verbose else []), *hooks])
+        if restore_best and host.progress.best_weights:
+            host.set_weights(host.progress.best_weights)
+        else:
+            host.set_weights(host.weights())  # the average, where the optimizer keeps one
+        if self._given is not self.model:
+            self._given.set_weights([keras.ops.convert_to_numpy(w) for w in self.model.weights])
+        return history
+
+    def evaluate(self, data: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = 32) -> Metrics:
+        """Metrics over all examples, each counted once. Arguments as in `fit`."""
+        found = as_data({"train": data if y is None else (data, y, sample_weight)})
+        batch_size = found.own_batch_size("train") or batch_size
+        return self._ready(found, batch_size).evaluate(found, "train", batch_size)
+
+    def predict(self, x: Any, *, batch_size: int = 32) -> Any:
+        """The model's outputs for arrays x, in order."""
+        size = len(tf.nest.flatten(x)[0])
+        found = as_data({"train": (x, np.zeros(size, np.int32))})
+        return self._ready(found, batch_size).predict(found, "train", batch_size)
+
+    def _ready(self, data: Data, batch_size: int, *, total_steps: int = 1, steps_per_epoch: int = 1) -> Host:
+        """The host, made when it is known what x is."""
+        if self._host is None:
+            task = self._make_task(self._num_outputs(data, batch_size))
+            check_model(self.model, data.spec.input_shape, task)
+            with self._strategy.scope():
+                optimizer = self._make_optimizer(total_steps, steps_per_epoch)
+            plan = make_plan(self._plan, self.model, self._strategy)
+            self._host = Host(self.model, task, optimizer, self._strategy, plan, seed=self._seed, accumulate=self._accumulate)
+        self._host.check_batch_size(batch_size)
+        for split in data.spec.examples:
+            if data.arrays(split) is not None:
+                self._host.task.check_targets(data.arrays(split).y)
+        return self._host
+
+    def _num_outputs(self, data: Data, batch_size: int) -> int:
+        """Of the model; one that does not say is built by calling it on the first batch."""
+        if getattr(self.model, "outputs", None):
+            return self.model.outputs[0].shape[-1]
+        with self._strategy.scope():
+            return self.model(next(iter(data.batches("train", batch_size, training=False)))["x"]).shape[-1]
+
+    def _make_task(self, num_outputs: int) -> Task:
+        """The task for a model of so many outputs. The data's own numbers are left as they are: mean 0, deviation 1."""
+        if isinstance(self._task, Task):
+            return self._task
+        spec = Spec(
+            input_shape=None, examples={}, num_classes=max(num_outputs, 2),
+            target_mean=(0.0,) * num_outputs, target_std=(1.0,) * num_outputs,
+        )  # fmt: skip
+        given = {"name": self._task} if isinstance(self._task, str) else {"name": "classify", **self._task}
+        return make_task(**given, spec=spec)
+
+    def _make_optimizer(self, total_steps: int, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+        if isinstance(self._optimizer, keras.optimizers.Optimizer):
+            return make_pure(self._optimizer)
+        given = {"name": self._optimizer} if isinstance(self._optimizer, str) else self._optimizer
+        return make_optimizer(**given, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+
+    def _in_strategy(self, model: keras.Model) -> keras.Model:
+        """The model itself if its variables are where the strategy computes, else a copy."""
+        one_device = self._strategy.num_replicas_in_sync == 1 and not isinstance(self._strategy, tf.distribute.TPUStrategy)
+        if one_device or all(self._strategy.extended.variable_created_in_scope(v.value) for v in model.variables):
+            return model
+        with self._strategy.scope():
+            copy = keras.models.clone_model(model)
+        copy.set_weights([keras.ops.convert_to_numpy(w) for w in model.weights])
+        return copy
