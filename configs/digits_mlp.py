@@ -1,4 +1,4 @@
-"""Handwritten digits with a dense net.
+"""Handwritten digits of 8x8 with a dense net.
 
 python -m trainers.train --config=configs/digits_mlp.py --workdir=runs/digits_mlp
 """
@@ -9,9 +9,8 @@ from trainers.config import Config
 def get_config() -> Config:
     return Config(
         data=dict(name="digits"),
-        model=dict(name="mlp", widths=(256,)),
-        optimizer=dict(name="adam", learning_rate=2e-3, schedule=dict(name="cosine")),
+        model=dict(name="mlp", widths=(256, 256)),
+        optimizer=dict(name="adamw", learning_rate=2e-3, weight_decay=0.05, schedule=dict(name="cosine")),
         batch_size=32,
-        epochs=30,
-        monitor="loss",
+        epochs=40,
     )

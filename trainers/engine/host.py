@@ -1,6 +1,7 @@
 """The host's loop: how many steps the device makes before it is asked again, evaluation, early stopping, hooks."""
 
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ import tensorflow as tf
 from trainers.engine.loop import make_eval_loop, make_predict, make_train_loop
 from trainers.engine.plan import Plan
 from trainers.engine.step import EvalStep, TrainState, TrainStep
+
+log = logging.getLogger("trainers")
 
 Metrics = dict[str, float]
 Hook = Callable[[str, "Host"], None]
@@ -142,7 +145,8 @@ class Host:
             progress.step, traced = progress.step + count, True
             emit("loop")
             if self._due(timetable.eval_every_steps) or self._due(timetable.log_every_steps) or self._stopped:
-                self._report("train", self._finished(progress.sums), emit)
+                self._check_finite()
+                self._report("train", self.running_metrics, emit)
                 sums, progress.sums = zeros, {}
             if "validation" in data.spec.examples and self._due(timetable.eval_every_steps):
                 self._validate(data, batch_size, emit)
@@ -155,6 +159,14 @@ class Host:
     @property
     def epoch(self) -> float:
         return self.progress.step / self.timetable.steps_per_epoch
+
+    @property
+    def running_metrics(self) -> Metrics:
+        """Of training, since they were last reported."""
+        if not self.progress.sums:
+            return {}
+        with np.errstate(invalid="ignore"):  # no weight at all if every step was skipped
+            return self.task.finish({name: value.astype(np.float64) for name, value in self.progress.sums.items()})
 
     @property
     def learning_rate(self) -> float:
@@ -193,14 +205,13 @@ class Host:
         step = self.progress.step
         return step == self.timetable.total_steps or (bool(every) and step % every == 0)
 
-    def _finished(self, sums: dict[str, np.ndarray]) -> Metrics:
-        skipped = float(sums["skipped"])
+    def _check_finite(self) -> None:
+        skipped = float(self.progress.sums["skipped"])
         if skipped and not self.state.variables["loss_scale"]:
             raise FloatingPointError(
                 f"{skipped:.0f} steps up to step {self.progress.step} had a loss or gradient that is not finite and changed "
                 "nothing. Try a lower learning rate or optimizer.global_clipnorm=1.0"
             )
-        return self.task.finish({name: value.astype(np.float64) for name, value in sums.items()})
 
     def _validate(self, data, batch_size: int, emit: Callable) -> None:
         metrics = self.evaluate(data, "validation", batch_size)
@@ -215,6 +226,7 @@ class Host:
         self._report("validation", metrics, emit)
         emit("evaluated")
         if self.timetable.patience and progress.evaluations_without_best >= self.timetable.patience:
+            log.info("stopped: no better %s in %d evaluations", monitor, self.timetable.patience)
             self.stop()
 
     def _report(self, split: str, metrics: Metrics, emit: Callable) -> None:

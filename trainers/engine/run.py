@@ -21,7 +21,7 @@ from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import make_plan
 from trainers.engine.strategy import make_strategy
-from trainers.report import console, metrics_file, profile, tensorboard
+from trainers.report import console, metrics_file, profile, readable, tensorboard
 from trainers.report.metrics_file import finite
 from trainers.tasks import Task, make_task
 
@@ -255,10 +255,10 @@ def _final_report(host: Host, data: Data, batch_size: int, workdir: Path, summar
     (workdir / "report.txt").write_text(text)
     _write_json(workdir / "report.json", report)
     print(f"\n{text}")
-    print("test: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    print("test: " + "  ".join(f"{name} {readable(value)}" for name, value in metrics.items()))
     if data.arrays("train") is not None:
         how, baseline = host.task.baseline(_targets(data, "train"), y)
-        print(f"{how}: " + "  ".join(f"{name} {value:.4f}" for name, value in baseline.items()))
+        print(f"{how}: " + "  ".join(f"{name} {readable(value)}" for name, value in baseline.items()))
         summary["baseline"] = {"how": how, **baseline}
     print(f"results are in {workdir}")
     return finite(metrics)

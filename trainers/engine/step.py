@@ -132,12 +132,16 @@ class TrainStep:
                 batch = self.task.prepare(batch, task_seed)
                 outputs = self.task.forward(self.state.model, batch, training=True)
                 sums = loss_sums(self.state.model, self.task, batch, outputs)
-            loss = sums["loss"] * values["loss_scale"][0] if values["loss_scale"] else sums["loss"]
+            rows = batch["w"].shape[0]  # in float16 the mean is scaled, not the sum, which overflows in large batches
+            loss = sums["loss"] / rows * values["loss_scale"][0] if values["loss_scale"] else sums["loss"]
         gradients = tape.gradient(loss, values["trainable"], unconnected_gradients="zero")
+        gradients = [tf.convert_to_tensor(g) for g in gradients]  # dense, also of embeddings
+        if values["loss_scale"]:
+            gradients = [g * rows for g in gradients]
         metrics = self.task.metrics(batch, outputs, training=True)
         now = [scope.get_current_value(v) for v in self.state.variables["non_trainable"]]
         statistics = {i: v for i, (v, old) in enumerate(zip(now, values["non_trainable"], strict=True)) if v is not old}
-        return {**sums, **metrics}, [tf.convert_to_tensor(g) for g in gradients], statistics  # dense, also of embeddings
+        return {**sums, **metrics}, gradients, statistics
 
     def _updated(self, values: Values, sums: Sums, gradients: Tensors, statistics: dict) -> tuple[Values, tf.Tensor]:
         """Pure. New values from the sums over the global batch, and whether these are finite; if not, the old values."""

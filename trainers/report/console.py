@@ -4,7 +4,7 @@ import math
 
 from tqdm import tqdm
 
-_SHOWN = ("loss", "accuracy", "f1", "roc_auc", "mse", "mae", "r2")
+_SHOWN = ("loss", "accuracy", "mae", "f1", "roc_auc", "r2")  # what there is of these, the first three in a line
 
 
 def console():
@@ -18,7 +18,7 @@ def console():
             total = timetable.total_steps
             bar = tqdm(total=total, initial=progress.step, unit="step", disable=None, dynamic_ncols=True, leave=False)
         elif event == "loop":
-            found = {name: f"{value:.4f}" for name, value in {**train, **_running(host)}.items()}
+            found = {name: readable(value) for name, value in {**train, **_shown(host.running_metrics)}.items()}
             bar.set_postfix({**found, "examples/s": f"{progress.examples_per_second:,.0f}"}, refresh=False)
             bar.update(progress.step - bar.n)
         elif event == "metrics" and host.split == "train":
@@ -35,10 +35,9 @@ def console():
     return hook
 
 
-def _running(host) -> dict[str, float]:
-    """Training metrics since they were last reported."""
-    sums = host.progress.sums
-    return _shown(host.task.finish(sums)) if sums else {}
+def readable(value: float) -> str:
+    """Four decimals; fewer for large numbers."""
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
 def _shown(metrics: dict[str, float]) -> dict[str, float]:
@@ -46,4 +45,4 @@ def _shown(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def _text(metrics: dict[str, float]) -> str:
-    return " ".join(f"{name} {value:.4f}" for name, value in list(_shown(metrics).items())[:3])
+    return " ".join(f"{name} {readable(value)}" for name, value in list(_shown(metrics).items())[:3])

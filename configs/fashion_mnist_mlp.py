@@ -1,0 +1,12 @@
+"""Fashion-MNIST with a dense net 784-128-10 and plain SGD.
+
+python -m trainers.train --config=configs/fashion_mnist_mlp.py --workdir=runs/fashion_mnist_mlp
+"""
+
+from trainers.config import Config, load_config
+
+
+def get_config() -> Config:
+    config = load_config("mnist_mlp")
+    config.data.name = "fashion_mnist"
+    return config

@@ -1,0 +1,17 @@
+"""IMDB film reviews with an LSTM in both directions, pooled by attention.
+
+python -m trainers.train --config=configs/imdb_lstm.py --workdir=runs/imdb_lstm
+"""
+
+from trainers.config import Config
+
+
+def get_config() -> Config:
+    return Config(
+        data=dict(name="imdb_reviews", tokenizer="word", vocab=10_000, max_length=200),
+        model=dict(name="attention_lstm", embed_dim=64, units=(32,), dropout=0.4),
+        optimizer=dict(name="adam", learning_rate=2e-3),
+        batch_size=64,
+        epochs=6,
+        patience=2,
+    )
