@@ -47,8 +47,10 @@ def cnn(
       dropout_dense: rate after each dense layer.
 
     Raises:
-      ValueError: `pools` is not as long as `filters`, or the image is smaller than the convolutions need.
+      ValueError: no image, or one smaller than the convolutions need; or `pools` is not as long as `filters`.
     """
+    if len(input_shape) != 3:
+        raise ValueError(f"images have the input_shape (height, width, channels). Received: {input_shape}")
     if len(pools) != len(filters):
         raise ValueError(f"pools must have one number for each of the filters {tuple(filters)}. Received: {tuple(pools)}")
     inputs = x = keras.Input(input_shape)
@@ -77,6 +79,7 @@ def cnn(
 lenet5 = variant(
     "lenet5", cnn, input_shape=(32, 32, 1), num_classes=10, params=61_706,
     filters=(6, 16), kernel_size=5, pools=(2, 2), pooling="average", widths=(120, 84), activation="tanh",
+    tiny=dict(input_shape=(16, 16, 1), num_classes=3),
     doc="LeNet-5 with full connections in its second convolution and logits in place of radial basis functions.",
 )  # fmt: skip
 mnist_cnn = variant(

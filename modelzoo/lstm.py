@@ -50,15 +50,16 @@ def rnn(
     """
     if cell not in CELLS:
         raise ValueError(f"unknown cell {cell!r}. Accepted: {', '.join(CELLS)}")
-    inputs, x = as_sequence(input_shape, vocab_size, embed_dim)  # [B, T, D]
+    inputs, x, mask = as_sequence(input_shape, vocab_size, embed_dim)  # [B, T, D]
     for i, width in enumerate(units, start=1):
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout_{i}")(x)
         whole_sequence = pooling != "last" or i < len(units)
         layer = CELLS[cell](width, return_sequences=whole_sequence, name=f"{cell}_{i}")
-        x = layers.Bidirectional(layer, name=f"bidirectional_{i}")(x) if bidirectional else layer(x)  # [B, T, U] or [B, U]
+        layer = layers.Bidirectional(layer, name=f"bidirectional_{i}") if bidirectional else layer
+        x = layer(x, mask=mask)  # [B, T, U] or [B, U]
     if pooling != "last":
-        x = pool_sequence(x, pooling)  # [B, U]
+        x = pool_sequence(x, pooling, mask)  # [B, U]
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)  # [B, C]

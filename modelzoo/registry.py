@@ -95,7 +95,17 @@ def register_model(*, tiny: dict, paper: str | None = None, params: int | None =
     return enter
 
 
-def variant(name: str, builder: Builder, /, *, doc: str, paper: str | None = None, params: int | None = None, **arguments):
+def variant(
+    name: str,
+    builder: Builder,
+    /,
+    *,
+    doc: str,
+    tiny: dict | None = None,
+    paper: str | None = None,
+    params: int | None = None,
+    **arguments,
+) -> Builder:
     """Enter `builder` with other defaults under a name of its own: `lenet5 = variant("lenet5", cnn, ...)`.
 
     What is not given (`paper`, `tiny`, `task`) is the base's.
@@ -103,14 +113,23 @@ def variant(name: str, builder: Builder, /, *, doc: str, paper: str | None = Non
     base = next(entry for entry in _entries.values() if entry.builder is builder)
     changed = functools.partial(builder, **arguments)
     changed.__name__, changed.__doc__ = name, doc
-    _enter(dataclasses.replace(base, name=name, builder=changed, paper=paper or base.paper, params=params))
+    _enter(
+        dataclasses.replace(base, name=name, builder=changed, tiny=tiny or base.tiny, paper=paper or base.paper, params=params)
+    )
     return changed
 
 
 def _enter(entry: Entry) -> None:
-    if entry.name in _entries:
-        raise ValueError(f"a model named {entry.name!r} is registered already, by {_entries[entry.name].builder}")
+    module, known = _module(entry.builder), _entries.get(entry.name)
+    if known and _module(known.builder) != module:
+        raise ValueError(
+            f"a model named {entry.name!r} is registered already, by {_module(known.builder)}; {module} needs another"
+        )
     _entries[entry.name] = entry
+
+
+def _module(builder: Builder) -> str:
+    return getattr(builder, "func", builder).__module__
 
 
 @functools.cache

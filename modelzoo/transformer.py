@@ -6,7 +6,7 @@ B batch, T steps, D embed_dim, M mlp_dim, C classes.
 import math
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from modelzoo.layers import ClassToken, LearnedPositions, SinusoidalPositions, as_sequence, pool_sequence
 from modelzoo.registry import register_model
@@ -14,8 +14,11 @@ from modelzoo.registry import register_model
 POSITIONS = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}
 
 
-def encoder_block(x, *, num_heads: int, mlp_dim: int, dropout: float, norm: str, activation: str, name: str):
-    """Self-attention, then a dense net over each step, each with a residual connection: [B, T, D] -> [B, T, D]."""
+def encoder_block(x, mask, *, num_heads: int, mlp_dim: int, dropout: float, norm: str, activation: str, name: str):
+    """Self-attention, then a dense net over each step, each with a residual connection: [B, T, D] -> [B, T, D].
+
+    `mask` is [B, 1, T], True for the steps to attend to, or None.
+    """
     attention = layers.MultiHeadAttention(num_heads, x.shape[-1] // num_heads, dropout=dropout, name=f"{name}_attention")
     wide = layers.Dense(mlp_dim, activation=activation, name=f"{name}_mlp_1")
     narrow = layers.Dense(x.shape[-1], name=f"{name}_mlp_2")
@@ -28,7 +31,7 @@ def encoder_block(x, *, num_heads: int, mlp_dim: int, dropout: float, norm: str,
         y = layers.Add(name=f"{name}_add_{part}")([x, y])
         return y if norm == "pre" else normalize(y)
 
-    x = residual(x, lambda y: attention(y, y), 1)
+    x = residual(x, lambda y: attention(y, y, attention_mask=mask), 1)
     return residual(x, lambda y: narrow(wide(y)), 2)  # [B, T, M] between the two
 
 
@@ -76,23 +79,23 @@ def transformer(
             raise ValueError(f"unknown {argument} {value!r}. Accepted: {', '.join(accepted[argument])}")
     if embed_dim % num_heads:
         raise ValueError(f"embed_dim must be a multiple of num_heads. Received: {embed_dim} and {num_heads}")
-    inputs, x = as_sequence(input_shape, vocab_size, embed_dim)
+    inputs, x, mask = as_sequence(input_shape, vocab_size, embed_dim)
     if vocab_size is None:
         x = layers.Dense(embed_dim, name="embedding")(x)  # [B, T, D]
     else:
         x = layers.Rescaling(math.sqrt(embed_dim), name="scale")(x)  # as large as the positions (3.4)
     if pooling == "cls":
         x = ClassToken(name="class_token")(x)  # [B, 1 + T, D]
+        mask = mask if mask is None else ops.pad(mask, [[0, 0], [1, 0]], constant_values=True)
     x = POSITIONS[positions](name="positions")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
+    attended = mask if mask is None else ops.expand_dims(mask, axis=1)  # [B, 1, T]
+    block = dict(num_heads=num_heads, mlp_dim=mlp_dim or 4 * embed_dim, dropout=dropout, norm=norm, activation=activation)
     for i in range(1, depth + 1):
-        x = encoder_block(
-            x, num_heads=num_heads, mlp_dim=mlp_dim or 4 * embed_dim, dropout=dropout, norm=norm, activation=activation,
-            name=f"block_{i}",
-        )  # fmt: skip
+        x = encoder_block(x, attended, **block, name=f"block_{i}")
     if norm == "pre":
         x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
-    x = pool_sequence(x, "first" if pooling == "cls" else "mean")  # [B, D]
+    x = x[:, 0] if pooling == "cls" else pool_sequence(x, "mean", mask)  # [B, D]
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)  # [B, C]
     return keras.Model(inputs, logits, name="transformer")

@@ -231,7 +231,7 @@ from trainers import make_strategy
 data = array_data(X, Y, W, num_classes=3)
 found = []
 for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), make_strategy("cpu:4")):
-    host = make_host(dense_net, data, strategy, plan="xla", optimizer=dict(name="adam", learning_rate=0.01, global_clipnorm=0.1))
+    host = make_host(dense_net, data, strategy, plan="xla", optimizer=OPTIONS["clipped"]["optimizer"])
     found.append((train(host, data, 6, 8), weights(host.model)))
 assert_close(found[0][0], found[1][0], 1e-5)
 assert_close(found[0][1], found[1][1], 1e-5)

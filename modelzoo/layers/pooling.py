@@ -36,7 +36,7 @@ class AttentionPooling(layers.Layer):
         return ops.sum(x * weights[..., None], axis=1), weights
 
     def compute_mask(self, inputs, mask=None):
-        return None, None
+        return None, None  # of the two outputs
 
     def multiply_adds(self, input_shape: tuple) -> int:
         """Of one example: the hidden layer, the scores and the weighted sum."""

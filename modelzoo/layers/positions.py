@@ -12,8 +12,6 @@ class SinusoidalPositions(layers.Layer):
     Source: Vaswani et al. 2017, Attention is all you need, 3.5 (even features sine, odd ones cosine).
     """
 
-    supports_masking = True
-
     def call(self, x):
         steps, features = x.shape[1:]
         position = np.arange(steps)[:, None]
@@ -30,8 +28,6 @@ class LearnedPositions(layers.Layer):
     Source: Gehring et al. 2017, Convolutional sequence to sequence learning, 3.1.
     """
 
-    supports_masking = True
-
     def build(self, input_shape):
         initializer = keras.initializers.RandomNormal(stddev=0.02)
         self.positions = self.add_weight(shape=input_shape[1:], initializer=initializer, name="positions")
@@ -42,14 +38,10 @@ class LearnedPositions(layers.Layer):
 
 @keras.saving.register_keras_serializable("modelzoo")
 class ClassToken(layers.Layer):
-    """One learned vector before the sequence, which is never masked: [B, T, D] -> [B, 1 + T, D].
+    """One learned vector before the sequence: [B, T, D] -> [B, 1 + T, D].
 
     Source: Devlin et al. 2019, BERT, 3 ("[CLS]").
     """
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
 
     def build(self, input_shape):
         initializer = keras.initializers.RandomNormal(stddev=0.02)
@@ -58,6 +50,3 @@ class ClassToken(layers.Layer):
     def call(self, x):
         token = ops.broadcast_to(ops.cast(self.token, x.dtype), (ops.shape(x)[0], 1, x.shape[-1]))
         return ops.concatenate([token, x], axis=1)
-
-    def compute_mask(self, inputs, mask=None):
-        return None if mask is None else ops.pad(mask, [[0, 0], [1, 0]], constant_values=True)

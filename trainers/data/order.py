@@ -31,7 +31,7 @@ def batch_indices(step, *, size: int, batch_size: int, seed: int, shuffle: bool)
     return (permuted(positions, size, seed, epoch) if shuffle else positions), weights, epoch
 
 
-def permuted(positions, size: int, seed: int, epoch):
+def permuted(positions, size, seed: int, epoch):
     """What stands at `positions` [B] of the epoch's permutation of range(size)."""
     return _index_shuffle(positions, seed, epoch, stream=0, max_index=size - 1)
 
@@ -46,11 +46,11 @@ def uniform(indices, *, seed: int, epoch, stream: int):
     return tf.cast(bits, tf.float32) / 2**30
 
 
-def _index_shuffle(indices, seed: int, epoch, *, stream: int, max_index: int):
+def _index_shuffle(indices, seed: int, epoch, *, stream: int, max_index):
     """tf.random.experimental.index_shuffle pads its seed wrongly, hence the raw op. Its keys are drawn first, since keys
     that differ in a few bits give related permutations of small sets.
     """
     seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64) * _STREAMS + stream])
     key = tf.random.stateless_uniform((3,), seeds, minval=None, maxval=None, dtype=tf.uint32)
     keys = tf.broadcast_to(key, (tf.size(indices), 3))
-    return tf.raw_ops.RandomIndexShuffle(index=indices, seed=keys, max_index=tf.constant(max_index, tf.int64), rounds=_ROUNDS)
+    return tf.raw_ops.RandomIndexShuffle(index=indices, seed=keys, max_index=tf.cast(max_index, tf.int64), rounds=_ROUNDS)

@@ -18,7 +18,7 @@ from trainers.data.augment import make_augment
 from trainers.data.delimited import is_number
 from trainers.data.encoders import ENCODERS, Encoder
 from trainers.data.encoders.base import check_finite
-from trainers.data.order import batch_indices, steps_per_epoch, uniform
+from trainers.data.order import batch_indices, permuted, steps_per_epoch, uniform
 from trainers.data.spec import Batches, Source, Spec, Split, Stream
 
 log = logging.getLogger("trainers")
@@ -106,6 +106,7 @@ def _batches_of_arrays(split: Split, batch_size: int, *, training, seed, start_s
 
 def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_step, augment) -> tf.data.Dataset:
     examples = split.dataset.enumerate()  # (index, example)
+    in_windows, windows = examples.batch(split.window).enumerate(), steps_per_epoch(len(split), split.window)
 
     def pad(indices, examples, epoch):
         real = tf.shape(indices, tf.int64)[0]
@@ -116,12 +117,17 @@ def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_
         weights = tf.cast(tf.range(batch_size, dtype=tf.int64) < real, tf.float32)
         return {"x": _as_float(examples["x"]), "y": examples["y"], "w": weights}
 
+    def shuffled(window, batch, epoch):
+        size = tf.shape(batch[0], tf.int64)[0]
+        order = permuted(tf.range(size), size, seed, epoch * windows + window)
+        return tf.nest.map_structure(lambda t: tf.gather(t, order), batch)
+
     def epoch_batches(epoch):
-        order = examples
         if training:
-            shuffle_seed = tf.random.stateless_uniform((), (seed, epoch), maxval=tf.int64.max, dtype=tf.int64)
-            order = examples.shuffle(split.buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
-        return order.batch(batch_size).map(lambda i, e: pad(i, e, epoch), num_parallel_calls=tf.data.AUTOTUNE)
+            batches = in_windows.map(lambda window, batch: shuffled(window, batch, epoch)).rebatch(batch_size)
+        else:
+            batches = examples.batch(batch_size)
+        return batches.map(lambda i, e: pad(i, e, epoch), num_parallel_calls=tf.data.AUTOTUNE)
 
     first, skipped = divmod(start_step, steps_per_epoch(len(split), batch_size))
     epochs = tf.data.Dataset.range(first, tf.int64.max if training else 1)

@@ -50,11 +50,13 @@ class Split:
 
 @dataclasses.dataclass
 class Stream:
-    """Examples that are read anew each epoch: a dataset of {"x", "y"}, one example an element, in a fixed order."""
+    """Examples that are read anew each epoch: a dataset of {"x", "y"}, one example an element, in a fixed order. Shuffled in
+    windows of so many examples, which are held in memory.
+    """
 
     dataset: tf.data.Dataset
     size: int
-    buffer: int = 10_000
+    window: int = 10_000
 
     def __len__(self) -> int:
         return self.size

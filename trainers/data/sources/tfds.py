@@ -1,6 +1,9 @@
 """A tensorflow-datasets data set, ours in `trainers/data/datasets/` among them."""
 
+import contextlib
+import difflib
 import importlib
+import io
 import logging
 import pkgutil
 
@@ -15,6 +18,8 @@ from trainers.data.spec import Source, Split, Stream
 log = logging.getLogger("trainers")
 
 _MOST_BYTES_IN_MEMORY = 2 * 2**30
+_WINDOW_BYTES = 2**28  # of a streamed set, shuffled in memory
+_OTHER_SOURCES = ("csv", "image_folder", "npz", "text")
 _PROBE = "https://storage.googleapis.com"
 
 
@@ -79,8 +84,10 @@ def tfds(
         if not size_of_split:
             raise ValueError(f"split {instruction!r} of data set {name!r} is empty")
         dataset = builder.as_dataset(split=instruction, shuffle_files=False).map(pair, num_parallel_calls=tf.data.AUTOTUNE)
-        fits = in_memory if in_memory is not None else _bytes(dataset, size_of_split) <= _MOST_BYTES_IN_MEMORY
-        splits[split] = _in_memory(dataset) if fits else Stream(dataset, size_of_split)
+        example_bytes = _bytes(dataset.element_spec["x"])
+        fits = in_memory if in_memory is not None else size_of_split * example_bytes <= _MOST_BYTES_IN_MEMORY
+        window = min(max(_WINDOW_BYTES // example_bytes, 256), 10_000)
+        splits[split] = _in_memory(dataset) if fits else Stream(dataset, size_of_split, window)
     label = features[y]
     is_label = isinstance(label, tensorflow_datasets.features.ClassLabel)
     is_number = not is_label and np.issubdtype(label.np_dtype, np.floating)
@@ -94,7 +101,9 @@ def _prepared_builder(name: str, data_dir: str | None):
     try:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir)
     except tensorflow_datasets.core.registered.DatasetNotFoundError as error:
-        raise ValueError(f"unknown data set {name!r}") from error
+        names = [*own, *_OTHER_SOURCES, *tensorflow_datasets.list_builders()]
+        nearest = ", ".join(difflib.get_close_matches(name, names, n=4)) or ", ".join([*own, *_OTHER_SOURCES])
+        raise ValueError(f"unknown data set {name!r}. Nearest: {nearest}") from error
     except (ValueError, AssertionError) as error:
         raise ValueError(f"data set {name!r}: {str(error).splitlines()[0]}") from error
     if builder.is_prepared():
@@ -105,9 +114,8 @@ def _prepared_builder(name: str, data_dir: str | None):
             "Give --data_dir of a folder where tfds has prepared it"
         )
     log.info("preparing data set %s in %s", name, builder.data_dir)
-    if name in own:
-        tensorflow_datasets.disable_progress_bar()
-    builder.download_and_prepare(file_format="tfrecord")
+    with contextlib.redirect_stdout(io.StringIO()) if name in own else contextlib.nullcontext():
+        builder.download_and_prepare(file_format="tfrecord")
     return builder
 
 
@@ -155,9 +163,9 @@ def _encoder(feature, size, standardize: bool, text: tuple, name: str) -> tuple[
     return ArrayEncoder(standardize), False
 
 
-def _bytes(dataset: tf.data.Dataset, size: int) -> int:
-    spec = dataset.element_spec["x"]
-    return size * max(spec.shape.num_elements() or 1, 1) * (1000 if spec.dtype == tf.string else spec.dtype.size)
+def _bytes(spec: tf.TensorSpec) -> int:
+    """Of one example; a text is taken for 1000."""
+    return 1000 if spec.dtype == tf.string else max(spec.shape.num_elements() or 1, 1) * spec.dtype.size
 
 
 def _in_memory(dataset: tf.data.Dataset) -> Split:

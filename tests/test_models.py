@@ -1,0 +1,155 @@
+"""Every registered model. A new family needs no test of its own here: its `tiny` arguments bring it in."""
+
+import functools
+import inspect
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import array_data, make_host, train, weights
+
+import modelzoo
+from modelzoo.registry import find_entry
+
+
+def tiny_instances() -> list[str]:
+    """One name for each builder and set of arguments: several names share their family's tiny instance."""
+    names = {}
+    for name in modelzoo.list_models():
+        entry = find_entry(name)
+        base = getattr(entry.builder, "func", entry.builder)
+        arguments = {**getattr(entry.builder, "keywords", {}), **entry.tiny}
+        names.setdefault((base, tuple(sorted((key, repr(value)) for key, value in arguments.items()))), name)
+    return sorted(names.values())
+
+
+def with_defaults() -> list[str]:
+    """Names whose builder needs no argument."""
+    signatures = {name: modelzoo.model_info(name).signature for name in modelzoo.list_models()}
+    return [
+        name for name, s in signatures.items() if all(p.default is not inspect.Parameter.empty for p in s.parameters.values())
+    ]
+
+
+each_model = pytest.mark.parametrize("name", tiny_instances())
+
+
+def make(name: str, **options) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return modelzoo.create_model(name, **{**find_entry(name).tiny, **options})
+
+
+@functools.cache
+def tiny(name: str) -> keras.Model:
+    return make(name)
+
+
+def inputs(model: keras.Model, size: int = 8) -> np.ndarray:
+    """Random x; tokens begin with what is no padding and end with some."""
+    rng, spec = np.random.default_rng(0), model.inputs[0]
+    if spec.dtype != "int32":
+        return rng.normal(size=(size, *spec.shape[1:])).astype(np.float32)
+    ids = rng.integers(1, model.get_layer("embedding").input_dim, (size, *spec.shape[1:]))
+    ids[::2, -2:] = 0
+    return ids.astype(np.int32)
+
+
+@each_model
+def test_gives_float32_logits(name):
+    model = tiny(name)
+    outputs = model(inputs(model))
+    assert outputs.shape == (8, find_entry(name).tiny["num_classes"])
+    assert outputs.dtype == tf.float32
+    assert np.isfinite(outputs).all()
+
+
+@each_model
+def test_every_variable_gets_a_gradient(name):
+    model = tiny(name)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(model(inputs(model), training=True) - 1.0))
+    for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_weights), strict=True):
+        assert gradient is not None, f"no gradient for {variable.path}"
+        gradient = tf.convert_to_tensor(gradient)
+        assert np.isfinite(gradient).all(), f"gradient of {variable.path} is not finite"
+        assert np.any(gradient), f"gradient of {variable.path} is 0 everywhere"
+
+
+@each_model
+def test_saved_and_loaded_it_gives_the_same(name, tmp_path):
+    model = tiny(name)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(inputs(model)), model(inputs(model)))
+
+
+@each_model
+def test_xla_equals_graph(name):
+    model = tiny(name)
+    graph, xla = (tf.function(lambda x: model(x, training=False), jit_compile=jit)(inputs(model)) for jit in (False, True))
+    np.testing.assert_allclose(xla, graph, rtol=0, atol=1e-5)
+
+
+@each_model
+def test_bfloat16_is_close_to_float32(name):
+    model, half = tiny(name), make(name, dtype="mixed_bfloat16")
+    half.set_weights(model.get_weights())
+    outputs = half(inputs(model))
+    assert outputs.dtype == tf.float32
+    assert all(w.dtype == "float32" for w in half.trainable_weights)
+    np.testing.assert_allclose(outputs, model(inputs(model)), rtol=0, atol=0.05)
+    assert keras.config.dtype_policy().name == "float32", "the policy is set only while building"
+
+
+@each_model
+def test_learns_one_batch_by_heart(name, one_replica):
+    x, classes = inputs(tiny(name)), find_entry(name).tiny["num_classes"]
+    data = array_data(x, np.arange(8, dtype=np.int32) % classes, num_classes=classes)
+    host = make_host(lambda: make(name), data, one_replica, optimizer=dict(name="adam", learning_rate=0.02))
+    assert min(train(host, data, 150, 8)) < 0.02
+
+
+@pytest.mark.parametrize("name", [name for name in modelzoo.list_models() if find_entry(name).params])
+def test_has_as_many_parameters_as_stated(name):
+    assert modelzoo.create_model(name).count_params() == find_entry(name).params
+
+
+@pytest.mark.parametrize("name", with_defaults())
+def test_takes_other_inputs_than_its_defaults(name):
+    shape = {1: (12,), 3: (36, 36, 2)}[len(modelzoo.model_info(name).arguments["input_shape"])]
+    model = modelzoo.create_model(name, input_shape=shape, num_classes=4)
+    assert (model.input_shape[1:], model.output_shape) == (shape, (None, 4))
+
+
+def test_builders_give_the_same_under_pytorch(tmp_path):
+    """With the weights that they have here: the builders use keras.ops alone."""
+    pytest.importorskip("torch", reason="the [parity] extra is not installed")
+    for name in tiny_instances():
+        model = tiny(name)
+        arrays = {f"w{i:03d}": w for i, w in enumerate(weights(model))}
+        np.savez(tmp_path / f"{name}.npz", x=inputs(model), outputs=model(inputs(model)), **arrays)
+    program = """
+import sys, json, numpy as np, keras, modelzoo
+from modelzoo.registry import find_entry
+worst = {}
+for name in json.loads(sys.argv[2]):
+    saved = np.load(f"{sys.argv[1]}/{name}.npz")
+    model = modelzoo.create_model(name, **find_entry(name).tiny)
+    variables = [w for w in model.weights if "seed" not in w.path]
+    for i, variable in enumerate(variables):
+        variable.assign(saved[f"w{i:03d}"])
+    worst[name] = float(np.abs(keras.ops.convert_to_numpy(model(saved["x"])) - saved["outputs"]).max())
+print(json.dumps({"backend": keras.backend.backend(), "worst": worst}))
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    command = [sys.executable, "-c", program, str(tmp_path), json.dumps(tiny_instances())]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr[-2000:]
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["backend"] == "torch"
+    assert {name: worst for name, worst in found["worst"].items() if worst > 1e-5} == {}
