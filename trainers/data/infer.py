@@ -76,7 +76,7 @@ def _file(file: Path, target: str | None) -> tuple[str, dict, str]:
     else:
         log.info("target %r: %d classes (%s)", names[place], len(kinds), _shares(kinds))
     texts = [name for name, known in cells.items() if _is_text(known)]
-    data = {"target": names[place] if layout.header is not False else place}
+    data = {"target": names[place]}
     if layout.separator is not None:
         data |= {"separator": layout.separator, "header": layout.header}
     others = [name for name in cells if name not in texts]
@@ -84,7 +84,7 @@ def _file(file: Path, target: str | None) -> tuple[str, dict, str]:
         log.info("texts: column %r", texts[0])
         return (
             "text_transformer",
-            {**data, "text": texts[0] if layout.header is not False else names.index(texts[0])},
+            {**data, "text": texts[0]},
             "classify",
         )
     quantities = [name for name, known in cells.items() if all(is_number(cell) for cell in known)]
@@ -95,7 +95,7 @@ def _file(file: Path, target: str | None) -> tuple[str, dict, str]:
 
 def _target(file: Path, names: list[str], target: str | None) -> int:
     if target is not None:
-        return column(names, int(target) if target.lstrip("-").isdigit() and target not in names else target, file)
+        return column(names, target, file)
     for name in _TARGETS:
         if name in [known.lower() for known in names]:
             return [known.lower() for known in names].index(name)

@@ -13,12 +13,13 @@ from trainers.data.encoders.base import Encoder, check_finite
 log = logging.getLogger("trainers")
 
 _MOST_CATEGORIES = 100
+_MISSING = ""  # the category of all cells in na_values
 
 
 @dataclasses.dataclass(kw_only=True)
 class Column:
     """One column's features: a standardised number and, if the training split lacks some, whether it is missing; or one 0/1
-    for each category (those of the training split; any other is all zeros).
+    for each category (those of the training split, missing among them; any other is all zeros).
     """
 
     name: str
@@ -74,18 +75,20 @@ class TableEncoder(Encoder):
             log.warning("column %r is constant in the training split", name)
         if name not in self.categorical and all(is_number(cell) for cell in counts):
             values = check_finite(known.astype(np.float64), f"column {name!r}")
-            if len(values) == len(counts) > 20 and np.all(np.ptp(values) + 1 <= 2 * len(values)) and np.all(values % 1 == 0):
+            whole = len(values) and np.all(values % 1 == 0)
+            if whole and len(counts) == len(values) > 20 and np.ptp(values) + 1 <= 2 * len(values):
                 log.warning(
                     "column %r looks like an id: another whole number in each row; drop=(%r,) leaves it out", name, name
                 )
             mean, std = (values.mean(), values.std()) if len(values) else (0.0, 1.0)
             return Column(name=name, mean=float(mean), std=float(std) or 1.0, has_missing=bool(missing.any()))
-        if len(counts) > max(20, len(known) // 2):
+        if name not in self.categorical and len(counts) > max(20, len(known) // 2):
             log.warning("column %r is left out: it looks like an id, %d texts in %d rows", name, len(counts), len(known))
             return None
         if len(counts) > _MOST_CATEGORIES:
             log.warning("column %r has %d categories; the %d most frequent are kept", name, len(counts), _MOST_CATEGORIES)
-        return Column(name=name, categories=sorted(category for category, _ in counts.most_common(_MOST_CATEGORIES)))
+        kept = [category for category, _ in counts.most_common(_MOST_CATEGORIES)]
+        return Column(name=name, categories=sorted(kept + [_MISSING] * bool(missing.any())))
 
     def encode(self, raw) -> np.ndarray:
         cells = np.asarray(raw, dtype=object).reshape(len(raw), -1)
@@ -95,9 +98,10 @@ class TableEncoder(Encoder):
         return np.concatenate(blocks, axis=1).astype(np.float32)
 
     def _encoded(self, column: Column, cells: np.ndarray) -> np.ndarray:
-        if column.categories is not None:
-            return (cells[:, None] == np.asarray(column.categories, dtype=object)[None, :]).astype(np.float32)
         missing = np.isin(cells.astype(str), self.na_values)
+        if column.categories is not None:
+            cells = np.where(missing, _MISSING, cells)
+            return (cells[:, None] == np.asarray(column.categories, dtype=object)[None, :]).astype(np.float32)
         for row in np.flatnonzero(~missing):
             if not is_number(cells[row]):
                 raise ValueError(f"column {column.name!r} has numbers. Received: {cells[row]!r} in row {row + 1}")
