@@ -51,6 +51,8 @@ def make_optimizer(
         raise ValueError(f"optimizer argument {argument} is not accepted: {_REFUSED[argument]}")
     cls = OPTIMIZERS[name]
     rate = float(arguments.get("learning_rate", inspect.signature(cls).parameters["learning_rate"].default))
+    if rate <= 0:
+        raise ValueError(f"learning_rate must be positive. Received: {rate}")
     if schedule is not None:
         schedule = dict(schedule)
         warmup_steps = schedule.pop("warmup_steps", 0) or round(schedule.pop("warmup_epochs", 0) * steps_per_epoch)
