@@ -60,11 +60,13 @@ class Config:
     patience: int | None = None
     log_every_steps: int | None = None
 
+    def __new__(cls, **fields: Any) -> "Config":
+        for name in fields:
+            _field(name)
+        return super().__new__(cls)
+
     def __setattr__(self, name: str, value: Any) -> None:
-        field = _FIELDS.get(name)
-        if field is None:
-            raise ValueError(f"unknown config field {name!r}. {_nearest(name, _FIELDS)}")
-        super().__setattr__(name, _checked(name, value, field.type))
+        super().__setattr__(name, _checked(name, value, _field(name).type))
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -86,6 +88,12 @@ class Config:
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+
+
+def _field(name: str) -> dataclasses.Field:
+    if name not in _FIELDS:
+        raise ValueError(f"unknown config field {name!r}. {_nearest(name, _FIELDS)}")
+    return _FIELDS[name]
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
@@ -120,7 +128,7 @@ def load_config(path_or_name: str, overrides: Iterable[str] = ()) -> Config:
       ValueError: no such config; a field that does not exist; a value of the wrong type.
     """
     path = find_config(path_or_name)
-    values = json.loads(path.read_text())["config"] if path.suffix == ".json" else _run_config_file(path).to_dict()
+    values = _saved_config(path) if path.suffix == ".json" else _run_config_file(path).to_dict()
     for override in overrides:
         _override(values, override)
     return Config(**values)
@@ -141,10 +149,23 @@ def find_config(path_or_name: str) -> Path:
 def _run_config_file(path: Path) -> Config:
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, NameError, ImportError) as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not hasattr(module, "get_config"):
         raise ValueError(f"{path} has no function get_config() that returns a trainers.Config")
-    return module.get_config()
+    config = module.get_config()
+    if not isinstance(config, Config):
+        raise ValueError(f"{path}: get_config() must return a trainers.Config. Received: {type(config).__name__}")
+    return config
+
+
+def _saved_config(path: Path) -> dict:
+    try:
+        return dict(json.loads(path.read_text())["config"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no config.json of a run: it has no 'config'") from error
 
 
 def _override(values: dict, override: str) -> None:
@@ -153,8 +174,7 @@ def _override(values: dict, override: str) -> None:
     if not equals:
         raise ValueError(f"an override is KEY=VALUE. Received: {override!r}")
     *parents, last = key.split(".")
-    if key.partition(".")[0] not in _FIELDS:
-        raise ValueError(f"unknown config field {key!r}. {_nearest(key.partition('.')[0], _FIELDS)}")
+    _field(key.partition(".")[0])
     for parent in parents:
         if not isinstance(values.setdefault(parent, {}), dict):
             raise ValueError(f"config.{key} cannot be set: {parent!r} is {values[parent]!r}, not a dict")

@@ -75,14 +75,14 @@ def restore(host: Host, checkpoint: Path) -> None:
 
 def checkpoints(folder: Path, every_seconds: float):
     """Hook: a checkpoint at each evaluation, at the end, and so often between."""
-    saved_at, saved_step = time.monotonic(), None
+    saved_at, due = time.monotonic(), False
 
     def hook(event: str, host: Host) -> None:
-        nonlocal saved_at, saved_step
-        late = event == "loop" and time.monotonic() - saved_at >= every_seconds
-        if (late or event in ("evaluated", "end")) and host.progress.step != saved_step:
+        nonlocal saved_at, due
+        due = due or event == "evaluated"
+        if (event == "loop" and (due or time.monotonic() - saved_at >= every_seconds)) or event == "end":
             save(host, folder)
-            saved_at, saved_step = time.monotonic(), host.progress.step
+            saved_at, due = time.monotonic(), False
 
     return hook
 

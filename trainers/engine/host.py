@@ -80,8 +80,8 @@ class Timetable:
 class Host:
     """A model with its task, optimizer and strategy, ready to be trained and evaluated.
 
-    Hooks are called as hook(event, host) between loops: "start"; "loop" after the device made some steps; "metrics" when
-    `metrics` of `split` are new; "evaluated" after a validation (with `is_best`); "end". `stop()` ends training after the loop.
+    Hooks are called as hook(event, host) between loops: "start"; after the device made some steps "metrics" if `metrics` of
+    `split` are due, "evaluated" after a validation (with `is_best`), then "loop"; "end". `stop()` ends training after the loop.
 
     Args:
       model: built in the strategy's scope.
@@ -110,7 +110,7 @@ class Host:
         self._train_loop = make_train_loop(strategy, self.train_step)
         self._eval_loop = make_eval_loop(strategy, self.eval_step)
         self._predict = make_predict(strategy, self.eval_step.predict)
-        self._eval_zeros: dict[str, tf.Tensor] = {}
+        self._eval_zeros: dict[str, tf.Tensor] | None = None
         self.progress, self.timetable = Progress(), None
         self.metrics: Metrics = {}
         self.split, self.is_best = "train", False
@@ -121,6 +121,7 @@ class Host:
         evaluated if it is there.
         """
         self.check_batch_size(batch_size)
+        self.check_monitor(data, batch_size, timetable.monitor)
         progress, self.timetable, self._stopped = self.progress, timetable, False
 
         def emit(event: str) -> None:
@@ -143,13 +144,13 @@ class Host:
                 progress.seconds, progress.examples = progress.seconds + seconds, progress.examples + count * batch_size
                 loop_steps = max(1, min(loop_steps * 2, int(count * _SECONDS_PER_LOOP / seconds)))
             progress.step, traced = progress.step + count, True
-            emit("loop")
             if self._due(timetable.eval_every_steps) or self._due(timetable.log_every_steps) or self._stopped:
                 self._check_finite()
                 self._report("train", self.running_metrics, emit)
                 sums, progress.sums = zeros, {}
             if "validation" in data.spec.examples and self._due(timetable.eval_every_steps):
                 self._validate(data, batch_size, emit)
+            emit("loop")  # last, so that a checkpoint made here holds what was reported
         emit("end")
 
     def stop(self) -> None:
@@ -177,8 +178,7 @@ class Host:
         self.check_batch_size(batch_size)
         dataset = data.batches(split, batch_size, training=False)
         iterator = iter(self.strategy.experimental_distribute_dataset(dataset))
-        self._eval_zeros = self._eval_zeros or self.eval_step.zero_sums(self._replica_spec(dataset))
-        sums = self._eval_loop(iterator, tf.constant(data.steps(split, batch_size), tf.int64), self._eval_zeros)
+        sums = self._eval_loop(iterator, tf.constant(data.steps(split, batch_size), tf.int64), self._zeros(dataset))
         return self.task.finish({name: np.asarray(value, np.float64) for name, value in sums.items()})
 
     def predict(self, data, split: str, batch_size: int) -> Any:
@@ -216,8 +216,6 @@ class Host:
     def _validate(self, data, batch_size: int, emit: Callable) -> None:
         metrics = self.evaluate(data, "validation", batch_size)
         monitor = self.timetable.monitor
-        if monitor not in metrics:
-            raise ValueError(f"unknown metric to monitor: {monitor!r}. Accepted: {', '.join(metrics)}")
         progress, sign = self.progress, -1 if monitor in self.task.lower_is_better else 1
         self.is_best = math.isnan(progress.best) or sign * metrics[monitor] > sign * progress.best
         if self.is_best:
@@ -233,11 +231,25 @@ class Host:
         self.split, self.metrics = split, metrics
         emit("metrics")
 
+    def _zeros(self, dataset: tf.data.Dataset) -> dict[str, tf.Tensor]:
+        """Of an evaluation's sums."""
+        if self._eval_zeros is None:
+            self._eval_zeros = self.eval_step.zero_sums(self._replica_spec(dataset))
+        return self._eval_zeros
+
     def _replica_spec(self, dataset: tf.data.Dataset) -> dict:
         replicas = self.strategy.num_replicas_in_sync
         return tf.nest.map_structure(
             lambda t: tf.TensorSpec((t.shape[0] // replicas, *t.shape[1:]), t.dtype), dataset.element_spec
         )
+
+    def check_monitor(self, data, batch_size: int, monitor: str) -> None:
+        """ValueError if an evaluation has no such metric."""
+        zeros = self._zeros(data.batches("train", batch_size, training=False))
+        with np.errstate(invalid="ignore"):
+            names = self.task.finish({name: np.asarray(value, np.float64) for name, value in zeros.items()})
+        if monitor not in names:
+            raise ValueError(f"unknown metric to monitor: {monitor!r}. Accepted: {', '.join(names)}")
 
     def check_batch_size(self, batch_size: int) -> None:
         """ValueError if the batch cannot be split evenly."""

@@ -78,6 +78,7 @@ def run(
     chosen = make_plan(before["plan"]["name"] if before and plan == "auto" else plan, model, devices)
     host = Host(model, task, optimizer, devices, chosen, seed=config.seed, accumulate=config.accumulate)
     host.check_batch_size(config.batch_size)
+    host.check_monitor(data, config.batch_size, config.monitor)
 
     workdir.mkdir(parents=True, exist_ok=True)
     if not before:

@@ -1,0 +1,218 @@
+"""The host's loop: timetable, hooks, evaluation, early stopping, and sums that do not depend on how steps are grouped."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import array_data, make_host, weights
+from keras import layers
+from sklearn.metrics import accuracy_score, log_loss
+
+from trainers.data.encoders import ArrayEncoder
+from trainers.data.pipeline import Data
+from trainers.data.spec import Spec, Split
+from trainers.engine.host import Timetable
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 6)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32) + (X[:, 1] > 1)
+
+
+def net() -> keras.Model:
+    return keras.Sequential([keras.Input((6,)), layers.Dense(16, "relu"), layers.Dropout(0.3), layers.Dense(3)])
+
+
+def split_data() -> Data:
+    spec = Spec(input_shape=(6,), examples={"train": 37, "validation": 13}, num_classes=3)
+    return Data(spec, {"train": Split(X[:37], Y[:37]), "validation": Split(X[37:], Y[37:])}, ArrayEncoder())
+
+
+def run(host, data, steps, hooks=(), **table):
+    """The events of a training, as (event, step)."""
+    events = []
+    table = Timetable(total_steps=steps, steps_per_epoch=5, **table)
+    host.fit(
+        data, batch_size=8, timetable=table, hooks=[lambda event, host: events.append((event, host.progress.step)), *hooks]
+    )
+    return events
+
+
+def test_a_timetable_stops_where_something_is_due():
+    table = Timetable(total_steps=20, steps_per_epoch=5, eval_every_steps=6, log_every_steps=4, stops=(5, 17))
+    stops, step = [], 0
+    while step < 20:
+        step += table.steps_to_next_stop(step)
+        stops.append(step)
+    assert stops == [4, 5, 6, 8, 12, 16, 17, 18, 20]
+
+
+def test_events_come_in_order(one_replica):
+    events = run(make_host(net, split_data(), one_replica), split_data(), 10, eval_every_steps=5)
+    assert events[0] == ("start", 0)
+    assert events[-1] == ("end", 10)
+    reports = [e for e in events if e[0] in ("metrics", "evaluated")]
+    assert reports == [(e, step) for step in (5, 10) for e in ("metrics", "metrics", "evaluated")]
+
+
+def test_metrics_are_those_of_every_example(one_replica):
+    """Each epoch's training metrics weigh 37 examples; the validation is scikit-learn's."""
+    host, data, found = make_host(net, split_data(), one_replica), split_data(), {}
+
+    def keep(event, host):
+        if event == "metrics":
+            found[host.split] = host.metrics
+            found.setdefault("weight", float(host.progress.sums["weight"]))
+
+    run(host, data, 5, [keep], eval_every_steps=5)
+    assert found["weight"] == 37
+    p = keras.ops.convert_to_numpy(keras.ops.softmax(host.model(X[37:])))
+    wanted = log_loss(Y[37:], p.astype(np.float64), labels=[0, 1, 2]), accuracy_score(Y[37:], p.argmax(1))
+    assert (found["validation"]["loss"], found["validation"]["accuracy"]) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_predictions_are_those_of_keras_in_order(one_replica, two_replicas):
+    for strategy in (one_replica, two_replicas):
+        host = make_host(net, split_data(), strategy)
+        found = host.predict(split_data(), "validation", 8)
+        np.testing.assert_allclose(found, host.model(X[37:]), rtol=0, atol=1e-6)
+
+
+def test_how_steps_are_grouped_changes_no_bit(one_replica):
+    """One step a loop, or as many as go: weights and reported sums are the same."""
+    found = []
+    for options in (dict(stops=tuple(range(1, 20))), dict()):
+        host, sums = make_host(net, split_data(), one_replica), []
+
+        def keep(event, host, sums=sums):
+            if event == "metrics":
+                sums.append(dict(host.metrics))
+
+        run(host, split_data(), 20, [keep], eval_every_steps=10, **options)
+        found.append((sums, weights(host.model)))
+    assert found[0][0] == found[1][0]
+    assert all(np.array_equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+@pytest.mark.parametrize(("monitor", "sign"), [("loss", 1), ("accuracy", -1)])
+def test_the_best_weights_are_kept_and_patience_ends(monitor, sign, one_replica):
+    host = make_host(net, split_data(), one_replica, optimizer=dict(name="adam", learning_rate=0.2))
+    seen = []
+
+    def keep(event, host):
+        if event == "evaluated":
+            seen.append((host.metrics[monitor], host.is_best, weights(host.model)))
+
+    run(host, split_data(), 200, [keep], eval_every_steps=5, monitor=monitor, patience=3)
+    values = [sign * value for value, _, _ in seen]
+    best = int(np.argmin(values))  # the first of equals
+    assert len(values) == best + 1 + 3 < 40, "three evaluations without a better one"
+    assert [is_best for _, is_best, _ in seen] == [value < min([np.inf, *values[:i]]) for i, value in enumerate(values)]
+    assert (host.progress.best_step, host.progress.best) == (5 * (best + 1), sign * values[best])
+    host.set_weights(host.progress.best_weights)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(host.model), seen[best][2], strict=True))
+
+
+def test_a_metric_that_is_not_there_is_told(one_replica):
+    with pytest.raises(ValueError, match="unknown metric to monitor: 'acc'. Accepted: loss, accuracy"):
+        run(make_host(net, split_data(), one_replica), split_data(), 5, monitor="acc")
+
+
+def test_a_hook_may_stop(one_replica):
+    host = make_host(net, split_data(), one_replica)
+    events = run(host, split_data(), 1000, [lambda event, host: host.stop() if host.progress.step >= 3 else None])
+    assert events[-1][0] == "end"
+    assert 3 <= host.progress.step < 1000
+
+
+def test_the_average_is_evaluated_and_the_weights_go_on(one_replica):
+    optimizer = dict(name="sgd", learning_rate=0.5, use_ema=True, ema_momentum=0.9)
+    host, data = make_host(net, split_data(), one_replica, optimizer=optimizer), split_data()
+    average = None
+    for step in range(1, 6):
+        run(host, data, step)
+        now = weights(host.model)
+        average = now if average is None else [0.9 * a + 0.1 * b for a, b in zip(average, now, strict=True)]
+    for found, wanted in zip(host.weights(), average, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+    raw, before = host.evaluate(data, "validation", 8)["loss"], weights(host.model)
+    host.set_weights(host.weights())
+    assert host.evaluate(data, "validation", 8)["loss"] == pytest.approx(raw, abs=1e-6)
+    assert not np.array_equal(weights(host.model)[0], before[0])
+
+
+def test_a_batch_must_split_evenly(two_replicas):
+    host = make_host(net, split_data(), two_replicas, accumulate=2)
+    with pytest.raises(ValueError, match=r"batch_size must be a multiple of 4 \(replicas x accumulate: 2 x 2\). Received: 6"):
+        host.fit(split_data(), batch_size=6, timetable=Timetable(total_steps=1, steps_per_epoch=1))
+
+
+def test_each_function_is_traced_once(one_replica):
+    host, data = make_host(net, split_data(), one_replica), split_data()
+    run(host, data, 20, eval_every_steps=5, log_every_steps=3)
+    functions = [host._train_loop, host._eval_loop, host.train_step.loss_and_gradients, host.train_step.updated]
+    assert [f.experimental_get_tracing_count() for f in functions] == [1, 1, 1, 1]
+
+
+def test_plans_give_the_same_numbers(one_replica):
+    losses = []
+    for plan in ("graph", "xla"):
+        host, found = (
+            make_host(
+                lambda: keras.Sequential([keras.Input((6,)), layers.Dense(16, "relu"), layers.Dense(3)]),
+                split_data(),
+                one_replica,
+                plan=plan,
+            ),
+            [],
+        )
+        run(
+            host,
+            split_data(),
+            10,
+            [lambda event, host, found=found: found.append(host.metrics.get("loss")) if event == "metrics" else None],
+            log_every_steps=1,
+        )
+        losses.append(found)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
+
+
+def test_the_plan_follows_a_rule(one_replica):
+    from trainers.engine.plan import make_plan
+
+    def plan(*parts):
+        return make_plan(
+            "auto", keras.Sequential([keras.Input((8, 8)), *parts, layers.Flatten(), layers.Dense(2)]), one_replica
+        )
+
+    assert plan().name == "xla"
+    assert (plan(layers.Conv1D(2, 3)).name, plan(layers.LSTM(3)).name, plan(layers.Dropout(0.5)).name) == ("graph",) * 3
+    assert plan(layers.Conv1D(2, 3)).reason == "on a CPU, graph is faster with convolutions"
+    x = keras.Input((8, 8))
+    attention = keras.Model(x, layers.Dropout(0.1)(layers.MultiHeadAttention(2, 4)(x, x)))
+    assert make_plan("auto", attention, one_replica).name == "xla"
+    assert make_plan("graph", attention, one_replica).name == "graph"
+    with pytest.raises(ValueError, match="unknown plan 'fast'. Accepted: auto, graph, xla"):
+        make_plan("fast", attention, one_replica)
+
+
+def test_strategies(one_replica):
+    from trainers import make_strategy
+
+    assert isinstance(make_strategy("cpu"), tf.distribute.OneDeviceStrategy)
+    assert isinstance(make_strategy("auto"), tf.distribute.OneDeviceStrategy)
+    for name, message in {
+        "cpuu": "unknown strategy 'cpuu'. Accepted: auto, cpu, cpu:N, gpu, mirrored, tpu",
+        "cpu:0": "unknown strategy 'cpu:0'",
+        "gpu": "strategy 'gpu' needs a GPU that TensorFlow sees. Found: none",
+        "mirrored": "needs a GPU",
+        "cpu:99": "strategy 'cpu:99' needs 99 logical devices. Found: 4, set up earlier",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            make_strategy(name)
+
+
+def test_a_host_needs_no_validation(one_replica):
+    data = array_data(X, Y, num_classes=3, shuffle=True)
+    host = make_host(net, data, one_replica)
+    assert [e for e, _ in run(host, data, 5)].count("evaluated") == 0
+    assert host.progress.best_weights == []
