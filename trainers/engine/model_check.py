@@ -14,18 +14,18 @@ def check_model(model: keras.Model, input_shape, task) -> None:
     """
     if not getattr(model, "outputs", None):
         return
-    takes = [tensor.shape[1:] for tensor in model.inputs]
-    if len(takes) == 1 and not _fits(takes[0], input_shape):
-        raise ValueError(f"the model takes x of shape {takes[0]}. Received: data with x of shape {input_shape}")
-    if len(model.outputs) > 1 or model.outputs[0].shape[-1] not in (task.num_outputs, *task.other_outputs):
-        shapes = ", ".join(str(output.shape) for output in model.outputs)
-        raise ValueError(f"the task needs one output of {task.num_outputs} numbers. Received: a model that gives {shapes}")
     activation = _last_activation(model)
     if activation in ("softmax", "sigmoid") and getattr(task, "from_logits", False):
         raise ValueError(
             f"the model ends in {activation}, where the task expects logits. Build it without (keras.applications: "
             "classifier_activation=None), or give the task from_logits=False"
         )
+    takes = [tensor.shape[1:] for tensor in model.inputs]
+    if len(takes) == 1 and not _fits(takes[0], input_shape):
+        raise ValueError(f"the model takes x of shape {takes[0]}. Received: data with x of shape {input_shape}")
+    if len(model.outputs) > 1 or model.outputs[0].shape[-1] not in (task.num_outputs, *task.other_outputs):
+        shapes = ", ".join(str(output.shape) for output in model.outputs)
+        raise ValueError(f"the task needs one output of {task.num_outputs} numbers. Received: a model that gives {shapes}")
 
 
 def _fits(wanted: tuple, found) -> bool:

@@ -1,5 +1,6 @@
 """Classification into C classes. B batch."""
 
+import math
 import warnings
 
 import numpy as np
@@ -168,7 +169,8 @@ def _precision_recall_f1(confusion: np.ndarray) -> dict[str, float]:
     f1 = 2 * hits / np.where(seen, truth + predicted, 1)
     micro = hits.sum() / confusion.sum()
     macro = {"precision": precision, "recall": recall, "f1": f1}
-    return {**{name: float(values[seen].mean()) for name, values in macro.items()}, "f1_micro": float(micro)}
+    means = {name: float(values[seen].mean()) if seen.any() else math.nan for name, values in macro.items()}
+    return {**means, "f1_micro": float(micro)}
 
 
 def _binned_auc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -176,7 +178,7 @@ def _binned_auc(positive: np.ndarray, negative: np.ndarray) -> float:
     below = np.cumsum(negative, axis=1) - negative / 2
     pairs = positive.sum(1) * negative.sum(1)
     areas = (positive * below).sum(1)[pairs > 0] / pairs[pairs > 0]
-    return float(areas.mean()) if len(areas) else float("nan")
+    return float(areas.mean()) if len(areas) else math.nan
 
 
 def _exact_auc(y: np.ndarray, scores: np.ndarray) -> float:
@@ -184,4 +186,4 @@ def _exact_auc(y: np.ndarray, scores: np.ndarray) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that does not occur has no area
         areas = [exact.roc_auc_score(y == k, scores[:, i]) for i, k in enumerate(classes)]
-    return float(np.nanmean(areas)) if not np.all(np.isnan(areas)) else float("nan")
+    return float(np.nanmean(areas)) if not np.all(np.isnan(areas)) else math.nan

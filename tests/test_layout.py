@@ -1,0 +1,129 @@
+"""Imports go one way, and each rule of the house is kept."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(f for folder in ("modelzoo", "trainers", "configs", "benchmarks") for f in (ROOT / folder).rglob("*.py"))
+DOORS = {"trainers.cli", "trainers.train", "trainers.evaluate", "trainers.predict"}
+PUBLIC_MODELZOO = {"modelzoo", "modelzoo.layers", "modelzoo.quiet"}
+MEETING_PLACES = {"trainers.engine.run", "trainers.engine.trainer"}  # of data, tasks, report and checkpoint
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(file: Path) -> set[str]:
+    """Modules that a file imports, also inside functions; "from a import b" counts as a.b where that is a module."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {n for n in inner if (ROOT / n.replace(".", "/")).with_suffix(".py").exists()} or {node.module}
+    return found
+
+
+IMPORTS = {name_of(file): imports(file) for file in FILES}
+
+
+def offences(modules: str, forbidden: str, allowed: set[str] = frozenset()) -> list[str]:
+    return [
+        f"{module} imports {name}"
+        for module, names in IMPORTS.items()
+        for name in sorted(names)
+        if re.match(modules, module) and re.match(forbidden, name) and name not in allowed
+    ]
+
+
+@pytest.mark.parametrize(
+    ("modules", "forbidden", "allowed"),
+    [
+        (r"modelzoo\b", r"(trainers|configs|benchmarks|absl|ml_collections)\b", set()),
+        (r"modelzoo\.(?!quiet)", r"tensorflow\b", set()),
+        (r"modelzoo\.layers", r"modelzoo\.(?!layers)", set()),
+        (r"trainers\b", r"modelzoo\b", PUBLIC_MODELZOO),
+        (r"trainers\b", r"(configs|benchmarks|colab|tests)\b", set()),
+        (r"configs\b", r"(?!trainers)", {"trainers.config"}),
+        (r"trainers\.data\b", r"trainers\.(?!data|config)", {"trainers"}),
+        (r"trainers\.tasks\b", r"trainers\.(?!tasks|config)", set()),
+        (r"trainers\.tasks\b", r"tensorflow\b", set()),
+        (r"trainers\.report\b", r"trainers\.(?!report|config)", set()),
+        (r"trainers\.config$", r"(trainers|tensorflow|keras)\b", set()),
+        (r"trainers\.(?!(cli|train|evaluate|predict)$)", r"(absl|trainers\.(cli|train|evaluate|predict))\b", set()),
+        (r"trainers\.engine\.(step|loop|plan|strategy|optimizers|model_check)$", r"trainers\.(data|tasks|report)\b", set()),
+        (r"trainers\.engine\.(host|checkpoint)$", r"trainers\.(data|tasks|report)\b", set()),
+    ],
+)
+def test_imports_go_one_way(modules, forbidden, allowed):
+    assert offences(modules, forbidden, allowed) == []
+
+
+def test_each_room_has_its_tools():
+    """Only these files use these names."""
+    owners = {
+        r"GradientTape|all_reduce": {"trainers.engine.step"},
+        r"strategy\.run\b|tf\.range\(count": {"trainers.engine.loop"},
+        r"jit_compile": {"trainers.engine.plan"},
+        r"sys\.argv": {"trainers.cli"},
+    }
+    for pattern, wanted in owners.items():
+        found = set()
+        for file in FILES:
+            if name_of(file).startswith("trainers"):
+                tree = ast.parse(file.read_text())
+                code = "\n".join(ast.unparse(node) for node in tree.body if not isinstance(node, ast.Expr))
+                code = re.sub(r'"""(?s:.*?)"""', "", code)
+                if re.search(pattern, code):
+                    found.add(name_of(file))
+        assert found == wanted, pattern
+
+
+def test_the_heart_is_short():
+    lines = sum(len((ROOT / "trainers" / "engine" / name).read_text().splitlines()) for name in ("step.py", "loop.py"))
+    assert lines < 350
+
+
+@pytest.mark.parametrize("package", ["trainers", "modelzoo", "trainers.config"])
+def test_importing_loads_neither_tensorflow_nor_keras(package):
+    program = f"import sys, {package}; assert not {{'tensorflow', 'keras'}} & set(sys.modules), set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_the_public_names_are_there():
+    import trainers
+
+    for name in trainers.__all__:
+        assert callable(getattr(trainers, name))
+    with pytest.raises(AttributeError, match="no attribute 'Trainr'"):
+        trainers.Trainr  # noqa: B018
+
+
+def test_without_tensorflow_one_line_says_what_to_install():
+    program = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "tensorflow" else found(name, *rest)
+sys.argv = ["train", "--config=digits_mlp", "--workdir=nowhere"]
+import runpy
+runpy.run_module("trainers.train", run_name="__main__")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: TensorFlow is not installed. Install one of: pip install 'keras-modelzoo[cpu]'")
+    assert result.stderr.count("\n") == 1
+
+
+def test_no_machine_and_no_registry_is_named():
+    names = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT).stdout.split()
+    for name in names:
+        text = (ROOT / name).read_bytes().decode("utf-8", "ignore")
+        for pattern in (r"/(home|root|work|Users)/", r"index-url", r"https?://[^ ]*pypi"):
+            assert not re.search(pattern, text) or name == "tests/test_layout.py", f"{name}: {pattern}"

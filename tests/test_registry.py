@@ -1,0 +1,140 @@
+"""Names, infos, and a new model in one file."""
+
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import modelzoo
+from modelzoo.__main__ import main
+from modelzoo.registry import register_model, variant
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_names():
+    names = modelzoo.list_models()
+    assert names == sorted(names)
+    assert {"mlp", "cnn", "lstm", "gru", "transformer", "lenet5", "mlp_784_128_10", "mlp_8_10_1"} <= set(names)
+    assert modelzoo.list_models("mlp_784*") == ["mlp_784_100_10", "mlp_784_128_10"]
+    assert modelzoo.list_models(task="classify") == names
+    assert modelzoo.list_models("nothing*") == []
+
+
+def test_builders_are_importable_by_themselves():
+    from modelzoo.lstm import gru, lstm
+    from modelzoo.mlp import mlp
+
+    assert mlp((4,), 2).output_shape == (None, 2)
+    assert lstm((4, 3), 2).name == "lstm"
+    assert gru((4, 3), 2).name == "gru"
+
+
+def test_an_info_counts_what_is_asked():
+    info = modelzoo.model_info("mlp", input_shape=(100,), num_classes=10, widths=(50,))
+    assert (info.parameters, info.multiply_adds, info.output_shape) == (5560, 5500, (None, 10))
+    assert info.signature.parameters["dropout"].default == 0.0
+    assert info.summary == "Dense layers over flattened inputs."
+    assert modelzoo.model_info("lenet5").arguments["activation"] == "tanh"
+
+
+def own_builder(input_shape, num_classes, *, width=4):
+    """A model of the user's own."""
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(width), keras.layers.Dense(num_classes)])
+
+
+def test_builders_of_the_users_own():
+    assert modelzoo.create_model("test_registry:own_builder", input_shape=(3,), num_classes=2, width=5).count_params() == 32
+    with pytest.raises(
+        ValueError, match=r"unexpected keyword argument 'widht'. It is test_registry:own_builder\(input_shape, num_classes"
+    ):
+        modelzoo.create_model("test_registry:own_builder", input_shape=(3,), num_classes=2, widht=5)
+    with pytest.raises(ValueError, match="model 'no_module:x': No module named 'no_module'"):
+        modelzoo.create_model("no_module:x")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: modelzoo.create_model("mpl"), "unknown model 'mpl'. Nearest: mlp"),
+        (lambda: modelzoo.create_model("mlp"), "missing a required argument: 'input_shape'. It is mlp"),
+        (lambda: modelzoo.create_model("mlp_784_128_10", widht=3), "unexpected keyword argument 'widht'"),
+        (lambda: modelzoo.model_info("zzzzzz"), "unknown model 'zzzzzz'. Nearest: attention_lstm"),
+    ],
+)
+def test_what_is_wrong_is_told(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_name_is_taken_once():
+    with pytest.raises(
+        ValueError, match="a model named 'mlp' is registered already, by modelzoo.mlp; test_registry needs another"
+    ):
+
+        @register_model(tiny={})
+        def mlp():
+            pass
+
+
+def test_a_variant_shows_its_own_defaults(monkeypatch):
+    from modelzoo import registry
+    from modelzoo.mlp import mlp
+
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    again = variant("mlp_784_128_10", mlp, doc="The same.", input_shape=(28, 28, 1), num_classes=10, params=101_770)
+    assert inspect.signature(again).parameters["input_shape"].default == (28, 28, 1)
+    assert again().count_params() == 101_770
+
+
+def test_the_command_line(capsys):
+    assert main(["list", "mlp*"]) == 0
+    listed = capsys.readouterr().out
+    assert "mlp_784_128_10  The first net of most tutorials" in listed
+    assert main(["show", "mlp", "input_shape=(28,28,1)", "num_classes=10", "widths=(64,)"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("50,890", "50,816 an example", "Rumelhart", "widths         (128,)  * (64,)", "hidden_1", "(None, 10)"):
+        assert part in shown
+    for argv, message in (
+        (["show", "mpl"], "error: unknown model 'mpl'. Nearest: mlp"),
+        (["list", "x*"], "error: no model matches 'x*'. There are: attention_lstm"),
+        (["show", "mlp", "widths"], "error: an argument is NAME=VALUE. Received: 'widths'"),
+    ):
+        assert main(argv) == 1
+        err = capsys.readouterr().err
+        assert err.startswith(message)
+        assert err.count("\n") == 1
+
+
+TOY = '''
+"""A toy: one dense layer."""
+
+import keras
+from keras import layers
+
+from modelzoo.registry import register_model
+
+
+@register_model(tiny=dict(input_shape=(6,), num_classes=3), paper="Nobody 2026, A toy")
+def toy(input_shape, num_classes, *, width: int = 16) -> keras.Model:
+    """One dense layer."""
+    inputs = keras.Input(input_shape)
+    return keras.Model(inputs, layers.Dense(num_classes, dtype="float32")(layers.Dense(width, activation="relu")(inputs)))
+'''
+
+
+def test_a_new_model_is_one_new_file_and_no_new_test(tmp_path):
+    """In a copy of the project: the toy is listed, and the tests over the registry take it in."""
+    for name in ("modelzoo", "trainers", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "modelzoo" / "toy.py").write_text(TOY)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n0", "tests/test_models.py", "-k", "toy"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert "6 passed" in result.stdout
