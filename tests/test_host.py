@@ -187,10 +187,11 @@ def test_the_plan_follows_a_rule(one_replica):
 
     assert plan().name == "xla"
     assert (plan(layers.Conv1D(2, 3)).name, plan(layers.LSTM(3)).name, plan(layers.Dropout(0.5)).name) == ("graph",) * 3
-    assert plan(layers.Conv1D(2, 3)).reason == "on a CPU, graph is faster with convolutions"
+    assert plan(layers.Conv1D(2, 3)).reason == "on a CPU, XLA is slower with convolutions"
     x = keras.Input((8, 8))
-    attention = keras.Model(x, layers.Dropout(0.1)(layers.MultiHeadAttention(2, 4)(x, x)))
+    attention = keras.Model(x, layers.MultiHeadAttention(2, 4)(x, x))
     assert make_plan("auto", attention, one_replica).name == "xla"
+    assert make_plan("auto", keras.Model(x, layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x)), one_replica).name == "graph"
     assert make_plan("graph", attention, one_replica).name == "graph"
     with pytest.raises(ValueError, match="unknown plan 'fast'. Accepted: auto, graph, xla"):
         make_plan("fast", attention, one_replica)

@@ -9,15 +9,14 @@ from keras import layers
 
 NAMES = ("auto", "graph", "xla")
 
-# What decides on a CPU: the first of these that a model has. Ratios of XLA's steps per second to the graph's, measured by
-# `python -m benchmarks.plans` (2 cores with AVX-512, 2026-11-21): convolutions 0.16-0.43, recurrence 0.79-0.95, attention
-# 1.07-1.23 with and without dropout, dropout in a dense net 0.49, a dense net without 1.04-1.11.
-_ON_CPU = (
-    ("convolutions", (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D), "graph"),
-    ("recurrence", (layers.RNN, layers.Bidirectional), "graph"),
-    ("attention", (layers.MultiHeadAttention,), "xla"),
-    ("dropout", (layers.Dropout,), "graph"),
-)
+# What makes XLA the slower plan on a CPU. Its steps per second, as a ratio to the graph's, by `python -m benchmarks.plans` (2
+# cores with AVX-512, 2026-11-22): convolutions 0.16-0.44, recurrence 0.78-0.86, dropout 0.51 in a dense net and 0.25 or 1.11 in
+# Transformers that differ in nothing but depth; without these 1.07-1.25.
+_SLOW_ON_CPU = {
+    "convolutions": (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D),
+    "recurrence": (layers.RNN, layers.Bidirectional),
+    "dropout": (layers.Dropout,),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +43,12 @@ def make_plan(name: str, model: keras.Model, strategy: tf.distribute.Strategy) -
         return Plan(name, "asked for")
     if "CPU" not in strategy.extended.worker_devices[0].upper():
         return Plan("xla", "the device is no CPU")
-    for fact, kinds, plan in _ON_CPU:
-        if any(isinstance(layer, kinds) for layer in model._flatten_layers()):
-            return Plan(plan, f"on a CPU, {plan} is faster with {fact}")
-    return Plan("xla", "on a CPU, xla is faster without convolutions, recurrence and dropout")
+    found = [fact for fact, kinds in _SLOW_ON_CPU.items() if any(isinstance(layer, kinds) for layer in _layers(model))]
+    if found:
+        return Plan("graph", f"on a CPU, XLA is slower with {' and '.join(found)}")
+    return Plan("xla", "on a CPU, XLA is faster without convolutions, recurrence and dropout")
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers, also within layers, but dropout that drops nothing."""
+    return [layer for layer in model._flatten_layers() if not isinstance(layer, layers.Dropout) or layer.rate]
