@@ -130,8 +130,8 @@ def test_bad_data_is_told(config, message, data_dir):
 def test_a_set_that_is_not_prepared_needs_a_network(data_dir, monkeypatch):
     """The probe fails fast, where tfds would retry for minutes."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"data set 'mnist' is not prepared in .* and cannot be downloaded"):
-        load_data({"name": "mnist"}, data_dir=data_dir)
+    with pytest.raises(ValueError, match=r"data set 'kmnist' is not prepared in .* and cannot be downloaded"):
+        load_data({"name": "kmnist"}, data_dir=data_dir)
 
 
 def own_source(*, labels=(0, 1, 2), dtype="int32", bad=False):

@@ -50,6 +50,7 @@ def _parsed(main: Callable, argv: list[str]) -> list[str]:
 def _guarded(main: Callable, arguments: list[str]) -> None:
     _show_log()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    sys.path.append(os.getcwd())  # for "package.module:function" of the user's own, from console scripts too
     try:
         from modelzoo.quiet import import_tensorflow
 

@@ -1,5 +1,6 @@
 """Where a run computes: `tf.distribute` strategies by name."""
 
+import functools
 import re
 
 import tensorflow as tf
@@ -7,8 +8,9 @@ import tensorflow as tf
 NAMES = "auto, cpu, cpu:N, gpu, mirrored, tpu"
 
 
+@functools.cache  # two MirroredStrategy objects over the same devices can collide in their collectives
 def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
-    """A strategy by name.
+    """A strategy by name; the same object for the same name.
 
     Args:
       name: "auto" (all GPUs, else the CPU), "cpu", "cpu:N" (N logical devices of this machine's CPU), "gpu" (the first),

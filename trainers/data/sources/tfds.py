@@ -101,7 +101,7 @@ def _prepared_builder(name: str, data_dir: str | None):
     try:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir)
     except tensorflow_datasets.core.registered.DatasetNotFoundError as error:
-        names = [*own, *_OTHER_SOURCES, *tensorflow_datasets.list_builders()]
+        names = [*own, *_OTHER_SOURCES, *tensorflow_datasets.list_builders(with_community_datasets=False)]
         nearest = ", ".join(difflib.get_close_matches(name, names, n=4)) or ", ".join([*own, *_OTHER_SOURCES])
         raise ValueError(f"unknown data set {name!r}. Nearest: {nearest}") from error
     except (ValueError, AssertionError) as error:
