@@ -9,7 +9,8 @@ from trainers.config import Config
 def get_config() -> Config:
     return Config(
         data=dict(name="digits"),
-        model=dict(name="mlp", widths=(256, 256)),
+        model=dict(name="mlp", widths=(256,)),
+        task=dict(name="classify", label_smoothing=0.1),  # 0.986 instead of 0.975; the loss cannot fall below 0.5 then
         optimizer=dict(name="adamw", learning_rate=2e-3, weight_decay=0.05, schedule=dict(name="cosine")),
         batch_size=32,
         epochs=40,

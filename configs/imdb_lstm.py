@@ -8,10 +8,10 @@ from trainers.config import Config
 
 def get_config() -> Config:
     return Config(
-        data=dict(name="imdb_reviews", tokenizer="word", vocab=10_000, max_length=200),
-        model=dict(name="attention_lstm", embed_dim=64, units=(32,), dropout=0.4),
+        data=dict(name="imdb_reviews", tokenizer="word", vocab=10_000, max_length=400),
+        model=dict(name="attention_lstm", embed_dim=32, units=(32,), dropout=0.5),
         optimizer=dict(name="adam", learning_rate=2e-3),
         batch_size=64,
-        epochs=6,
+        epochs=10,
         patience=2,
     )

@@ -8,7 +8,7 @@ from trainers.config import Config
 
 def get_config() -> Config:
     return Config(
-        data=dict(name="imdb_reviews", tokenizer="word", vocab=10_000, max_length=200),
+        data=dict(name="imdb_reviews", tokenizer="word", vocab=10_000, max_length=400),
         model=dict(name="transformer", embed_dim=64, depth=1, num_heads=4, dropout=0.3),
         optimizer=dict(name="adamw", learning_rate=1e-3, weight_decay=0.01),
         batch_size=64,

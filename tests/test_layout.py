@@ -1,6 +1,7 @@
 """Imports go one way, and each rule of the house is kept."""
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ MEETING_PLACES = {"trainers.engine.run", "trainers.engine.trainer"}  # of data, 
 
 
 def name_of(file: Path) -> str:
+    """The module in a file; a package by its own name."""
     return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -119,6 +121,13 @@ runpy.run_module("trainers.train", run_name="__main__")
     assert result.returncode == 1
     assert result.stderr.startswith("error: TensorFlow is not installed. Install one of: pip install 'keras-modelzoo[cpu]'")
     assert result.stderr.count("\n") == 1
+
+
+def test_every_package_is_shipped():
+    listed = configparser.ConfigParser()
+    listed.read(ROOT / "setup.cfg")
+    wanted = {name_of(file) for file in FILES if file.name == "__init__.py" and "benchmarks" not in str(file)}
+    assert set(listed["options"]["packages"].split()) == wanted | {"trainers.configs"}
 
 
 def test_no_machine_and_no_registry_is_named():
