@@ -27,7 +27,7 @@ from trainers.tasks import Task, make_task
 
 log = logging.getLogger("trainers")
 
-CONFIG, SUMMARY, MODEL, DATA = "config.json", "summary.json", "model.keras", "data"  # names in a run's folder
+CONFIG, SUMMARY, MODEL, LAST, DATA = "config.json", "summary.json", "model.keras", "last.keras", "data"  # in a run's folder
 _CHECKPOINT_SECONDS = 60.0
 _DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -98,7 +98,8 @@ def run(
     saves = checkpoint.checkpoints(workdir / "checkpoints", _CHECKPOINT_SECONDS)
     host.fit(data, batch_size=config.batch_size, timetable=timetable, hooks=[*reports, saves, *hooks])
 
-    if host.progress.best_weights:
+    if host.progress.best_weights and host.progress.best_step < host.progress.step:
+        _save_model(host, arguments, config.precision, workdir / LAST)
         host.set_weights(host.progress.best_weights)
     _save_model(host, arguments, config.precision, workdir / MODEL)
     summary = _summary(host, data, config, began)

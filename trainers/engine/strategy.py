@@ -54,8 +54,10 @@ def _logical_cpus(count: int) -> list[str]:
 
 
 def _tpu_strategy() -> tf.distribute.Strategy:
+    """On a TPU VM, as https://www.tensorflow.org/guide/tpu has it. Not yet run on a TPU."""
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local")
-    except (ValueError, tf.errors.OpError) as error:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="local")
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise ValueError(f"strategy 'tpu' needs a TPU on this machine: {str(error).splitlines()[0]}") from error
     return tf.distribute.TPUStrategy(resolver)

@@ -6,8 +6,10 @@ import importlib
 import io
 import logging
 import pkgutil
+import threading
 
 import numpy as np
+import requests
 import tensorflow as tf
 import tensorflow_datasets
 
@@ -120,14 +122,18 @@ def _prepared_builder(name: str, data_dir: str | None):
 
 
 def _online() -> bool:
-    """tfds itself retries for minutes."""
-    import requests
+    """Whether a download has a chance; told within seconds, where tfds itself retries for minutes."""
+    reached = []
 
-    try:
-        requests.head(_PROBE, timeout=5)
-    except requests.RequestException:
-        return False
-    return True
+    def probe() -> None:
+        with contextlib.suppress(requests.RequestException):
+            requests.head(_PROBE, timeout=5)
+            reached.append(True)
+
+    thread = threading.Thread(target=probe, daemon=True)  # a name may have many addresses, each with its own time limit
+    thread.start()
+    thread.join(timeout=10)
+    return bool(reached)
 
 
 def _split_names(builder, train: str | None, validation: str | None, test: str | None) -> dict[str, str]:
