@@ -34,9 +34,10 @@ def make_trial(arguments: dict, plan: str):
     import modelzoo
     from trainers.data.encoders import ArrayEncoder
     from trainers.data.pipeline import Data, Spec, Split
-    from trainers.engine.host import Host, Timetable
+    from trainers.engine.host import Host
     from trainers.engine.optimizers import make_optimizer
     from trainers.engine.plan import make_plan
+    from trainers.engine.progress import Timetable
     from trainers.engine.strategy import make_strategy
     from trainers.tasks import make_task
 

@@ -1,6 +1,9 @@
 """CIFAR-10 with the convolutional net of the Keras tutorials, Adam.
 
 python -m trainers.train --config=configs/cifar10_cnn.py --workdir=runs/cifar10_cnn
+
+Test accuracy 0.5120 in 13 s on a subset of 4,000 training and 1,000 test images; it was not trained on the whole set.
+Two cores of a Xeon with AVX-512, 2026-11-22.
 """
 
 from trainers.config import Config

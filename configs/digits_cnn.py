@@ -1,6 +1,9 @@
 """Handwritten digits of 8x8 with a convolutional net, dropout and shifted crops.
 
 python -m trainers.train --config=configs/digits_cnn.py --workdir=runs/digits_cnn
+
+Test accuracy 0.9889, the median of seeds 0 to 4 (0.9889 to 0.9972), in 10 s. Two cores of a Xeon with AVX-512,
+2026-11-22.
 """
 
 from trainers.config import Config

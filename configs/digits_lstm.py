@@ -1,6 +1,9 @@
 """Handwritten digits of 8x8, read row by row by an LSTM.
 
 python -m trainers.train --config=configs/digits_lstm.py --workdir=runs/digits_lstm
+
+Test accuracy 0.9667, the median of seeds 0 to 4 (0.9639 to 0.9722), in 9 s. Two cores of a Xeon with AVX-512,
+2026-11-22.
 """
 
 from trainers.config import Config

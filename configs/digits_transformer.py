@@ -1,6 +1,9 @@
 """Handwritten digits of 8x8, read row by row by a Transformer encoder.
 
 python -m trainers.train --config=configs/digits_transformer.py --workdir=runs/digits_transformer
+
+Test accuracy 0.9694, the median of seeds 0 to 4 (0.9583 to 0.9750), in 21 s. Two cores of a Xeon with AVX-512,
+2026-11-22.
 """
 
 from trainers.config import Config

@@ -1,6 +1,8 @@
 """MNIST with the convolutional net of the PyTorch examples, SGD with momentum.
 
 python -m trainers.train --config=configs/mnist_cnn.py --workdir=runs/mnist_cnn
+
+Test accuracy 0.9756 in 268 s. Two cores of a Xeon with AVX-512, 2026-11-22.
 """
 
 from trainers.config import Config

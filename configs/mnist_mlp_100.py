@@ -1,6 +1,8 @@
 """MNIST with a dense net 784-100-10 and plain SGD.
 
 python -m trainers.train --config=configs/mnist_mlp_100.py --workdir=runs/mnist_mlp_100
+
+Test accuracy 0.9346 in 15 s. Two cores of a Xeon with AVX-512, 2026-11-22.
 """
 
 from trainers.config import Config, load_config

@@ -41,6 +41,7 @@ class ModelInfo:
       name, summary, task, paper: as registered.
       signature: of the builder, with its defaults.
       arguments: the model is built with, defaults among them.
+      tiny: arguments of the smallest instance.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ModelInfo:
     paper: str | None
     signature: inspect.Signature
     arguments: dict
+    tiny: dict
 
     @functools.cached_property
     def model(self) -> keras.Model:
@@ -203,4 +205,4 @@ def model_info(name: str, /, **arguments) -> ModelInfo:
     if any(default is inspect.Parameter.empty and key not in arguments for key, default in defaults.items()):
         arguments = {**entry.tiny, **arguments}
     summary = inspect.cleandoc(entry.builder.__doc__ or "").partition("\n")[0]
-    return ModelInfo(name, summary, entry.task, entry.paper, signature, {**defaults, **arguments})
+    return ModelInfo(name, summary, entry.task, entry.paper, signature, {**defaults, **arguments}, entry.tiny)

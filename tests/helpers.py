@@ -9,17 +9,18 @@ import tensorflow as tf
 from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
-from trainers.engine.host import Host, Timetable
+from trainers.engine.host import Host
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import make_plan
+from trainers.engine.progress import Timetable
 from trainers.tasks import make_task
 
 
 class InOrder(Data):
     """Batches in the order of the arrays, so that other programs can be given the same."""
 
-    def batches(self, split, batch_size, *, training, seed=0, start_step=0):
-        dataset = super().batches(split, batch_size, training=False)
+    def batches(self, split, batch_size, *, training, seed=0, start_step=0, share=(0, 1)):
+        dataset = super().batches(split, batch_size, training=False, share=share)
         return dataset.repeat().skip(start_step) if training else dataset
 
 

@@ -193,7 +193,7 @@ BAD = {
     "no tpu": ([*DIGITS, "--strategy=tpu"], "strategy 'tpu' needs a TPU on this machine"),
     "unknown strategy": (
         [*DIGITS, "--strategy=cpuu"],
-        "unknown strategy 'cpuu'. Accepted: auto, cpu, cpu:N, gpu, mirrored, tpu",
+        "unknown strategy 'cpuu'. Accepted: auto, cpu, cpu:N, gpu, mirrored, multiworker, tpu",
     ),
     "unknown plan": ([*DIGITS, "--plan=fast"], "unknown plan 'fast'. Accepted: auto, graph, xla"),
     "unknown metric": ([*DIGITS, "--config.monitor=f2"], "unknown metric to monitor: 'f2'. Accepted: loss, accuracy"),

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
-from trainers.engine.host import Timetable
+from trainers.engine.progress import Timetable
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6)).astype(np.float32)
@@ -203,7 +203,7 @@ def test_strategies(one_replica):
     assert isinstance(make_strategy("cpu"), tf.distribute.OneDeviceStrategy)
     assert isinstance(make_strategy("auto"), tf.distribute.OneDeviceStrategy)
     for name, message in {
-        "cpuu": "unknown strategy 'cpuu'. Accepted: auto, cpu, cpu:N, gpu, mirrored, tpu",
+        "cpuu": "unknown strategy 'cpuu'. Accepted: auto, cpu, cpu:N, gpu, mirrored, multiworker, tpu",
         "cpu:0": "unknown strategy 'cpu:0'",
         "gpu": "strategy 'gpu' needs a GPU that TensorFlow sees. Found: none",
         "mirrored": "needs a GPU",

@@ -20,7 +20,8 @@ def make_data(shape: tuple, classes: int, batch: int):
     rounding puts a ReLU on the other side of 0, the losses part by as much as x is large.
     """
     rng = np.random.default_rng(0)
-    x = rng.random((STEPS * batch, *shape), dtype=np.float32) * (rng.random((STEPS * batch, *shape)) < 0.2).astype(np.float32)
+    grey = 0.5 * rng.random((STEPS * batch, *shape), dtype=np.float32)
+    x = grey * (rng.random((STEPS * batch, *shape)) < 0.2).astype(np.float32)
     scores = x.reshape(len(x), -1) @ rng.normal(size=(int(np.prod(shape)), classes))
     scores -= scores.mean(0)
     return x, (scores[:, 0] > 0 if classes == 1 else scores.argmax(1)).astype(np.int32)

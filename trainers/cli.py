@@ -9,7 +9,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 STRATEGY = flags.DEFINE_string(
-    "strategy", "auto", "Where to compute: auto, cpu, cpu:N (N logical devices), gpu, mirrored, tpu."
+    "strategy", "auto", "Where to compute: auto, cpu, cpu:N (N logical devices), gpu, mirrored, multiworker, tpu."
 )
 PLAN = flags.DEFINE_string("plan", "auto", "How steps are compiled: auto, graph or xla.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where data sets and files are looked for.")
@@ -56,9 +56,9 @@ def _guarded(main: Callable, arguments: list[str]) -> None:
 
         import_tensorflow()
         main(arguments)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        print(f"\n{str(error) or 'interrupted'}; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 130))
     except Exception as error:
         if DEBUG.value:
             raise

@@ -16,6 +16,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+ON_NAN = ("stop", "rollback", "continue")
 _HERE = Path(__file__).parent
 CONFIG_FOLDERS = (_HERE.parent / "configs", _HERE / "configs")  # a clone's; an installed package's
 
@@ -42,6 +43,11 @@ class Config:
       monitor: the metric of the validation split that says which model is best.
       patience: stop after so many evaluations without a better `monitor`; None to never stop early.
       log_every_steps: how often a line of training metrics is written, besides at evaluations.
+      on_nan: what happens after `most_bad_steps` in a row whose loss or gradient is not finite: "stop", "rollback" (to the
+        best checkpoint, and on with the next batch) or "continue". Such a step changes nothing in any case.
+      most_bad_steps: see on_nan.
+      deterministic: TensorFlow's deterministic kernels: two runs give the same bits.
+      health: report gradient norms, update-to-weight ratios and dead units with the training metrics, and advise.
     """
 
     data: dict
@@ -59,6 +65,10 @@ class Config:
     monitor: str = "loss"
     patience: int | None = None
     log_every_steps: int | None = None
+    on_nan: str = "stop"
+    most_bad_steps: int = 3
+    deterministic: bool = True
+    health: bool = False
 
     def __new__(cls, **fields: Any) -> "Config":
         for name in fields:
@@ -75,6 +85,8 @@ class Config:
             raise ValueError("a config has either eval_every_epochs or eval_every_steps. Received: both")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}. Accepted: {', '.join(PRECISIONS)}")
+        if self.on_nan not in ON_NAN:
+            raise ValueError(f"unknown on_nan {self.on_nan!r}. Accepted: {', '.join(ON_NAN)}")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size must be a multiple of accumulate. Received: {self.batch_size} and {self.accumulate}")
         for name in ("data", "model", "task", "optimizer"):
@@ -111,7 +123,7 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     if type(value) not in kinds:
         accepted = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
         raise ValueError(f"config.{name} must be {accepted}. Received: {value!r}")
-    if isinstance(value, int | float) and not (value > 0 or (name == "seed" and value >= 0)):
+    if isinstance(value, int | float) and type(value) is not bool and not (value > 0 or (name == "seed" and value >= 0)):
         raise ValueError(f"config.{name} must be positive. Received: {value!r}")
     return value
 

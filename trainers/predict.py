@@ -19,7 +19,7 @@ flags.adopt_module_key_flags(shared)
 def main(files: list[str]) -> None:
     from pathlib import Path
 
-    from trainers.engine.run import predict_run
+    from trainers.engine.finished import predict_run
 
     if WORKDIR.value is None or not files:
         raise ValueError("give --workdir, the folder of a run, and one file or more")

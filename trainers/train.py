@@ -5,7 +5,8 @@
     python -m trainers.train --data=people.csv --target=income --workdir=runs/people
 
 Any field of the config is set by --config.FIELD=VALUE, any argument of its parts by --config.PART.ARGUMENT=VALUE. The same
-command again goes on from the last checkpoint.
+command again goes on from the last checkpoint. SIGTERM and Ctrl-C save the whole state first and exit with 143 and 130; a
+second one ends the process at once.
 """
 
 from absl import flags
@@ -18,6 +19,12 @@ DATA = flags.DEFINE_string(
 )
 TARGET = flags.DEFINE_string("target", None, "With --data: the column to predict.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
+INIT_FROM = flags.DEFINE_string("init_from", None, "Weights to begin with: a run's folder, a .keras or .safetensors file.")
+SAVE_MINUTES = flags.DEFINE_float("save_every_minutes", 1.0, "A checkpoint so often, besides at evaluations; 0 for never.")
+SAVE_STEPS = flags.DEFINE_integer("save_every_steps", None, "A checkpoint every so many steps.")
+KEEP = flags.DEFINE_integer("keep", 2, "How many checkpoints are kept besides the best.")
+CLUSTER = flags.DEFINE_string("cluster", None, "host:port,host:port,... of all hosts, with --task; instead of TF_CONFIG.")
+TASK = flags.DEFINE_integer("task", None, "Which of --cluster this process is, from 0.")
 PROFILE = flags.DEFINE_string("profile", None, "FROM:TO, steps to trace for TensorBoard's profiler.")
 flags.adopt_module_key_flags(shared)
 
@@ -26,7 +33,9 @@ def main(arguments: list[str]) -> None:
     from pathlib import Path
 
     from trainers.config import load_config
+    from trainers.engine.checkpoint import Saving
     from trainers.engine.run import run
+    from trainers.engine.strategy import set_cluster
 
     if arguments:
         raise ValueError(f"train takes flags alone. Received: {' '.join(arguments)}")
@@ -34,6 +43,8 @@ def main(arguments: list[str]) -> None:
         raise ValueError("give either --config or --data; `ls configs` shows the configs there are")
     if WORKDIR.value is None:
         raise ValueError("give --workdir, the folder that the run is written to")
+    if CLUSTER.value:
+        set_cluster(CLUSTER.value, TASK.value)
     if DATA.value:
         from trainers.data.infer import infer_config
 
@@ -43,9 +54,11 @@ def main(arguments: list[str]) -> None:
     run(
         config,
         Path(WORKDIR.value),
-        strategy=shared.STRATEGY.value,
+        strategy="multiworker" if CLUSTER.value else shared.STRATEGY.value,
         plan=shared.PLAN.value,
         data_dir=shared.DATA_DIR.value,
+        init_from=INIT_FROM.value,
+        saving=Saving(every_minutes=SAVE_MINUTES.value or None, every_steps=SAVE_STEPS.value, keep=KEEP.value),
         profile_steps=_steps(PROFILE.value) if PROFILE.value else None,
     )
 

@@ -36,6 +36,17 @@ def permuted(positions, size, seed: int, epoch):
     return _index_shuffle(positions, seed, epoch, stream=0, max_index=size - 1)
 
 
+def permuted_in_windows(positions, size: int, window: int, seed: int, epoch):
+    """What stands at `positions` [B] of an epoch of a stream whose windows are permuted one by one."""
+    windows, number = steps_per_epoch(size, window), positions // window
+    sizes = tf.minimum(size - number * window, window)
+    parts = [
+        permuted(positions[i : i + 1] % window, sizes[i], seed, epoch * windows + number[i]) + number[i] * window
+        for i in range(len(positions))
+    ]
+    return tf.concat(parts, axis=0)
+
+
 def uniform(indices, *, seed: int, epoch, stream: int):
     """One number in [0, 1) for each example [B], a function of (seed, epoch, example, stream): for augmentation.
 

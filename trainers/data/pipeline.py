@@ -18,7 +18,7 @@ from trainers.data.augment import make_augment
 from trainers.data.delimited import is_number
 from trainers.data.encoders import ENCODERS, Encoder
 from trainers.data.encoders.base import check_finite
-from trainers.data.order import batch_indices, permuted, steps_per_epoch, uniform
+from trainers.data.order import batch_indices, permuted, permuted_in_windows, steps_per_epoch, uniform
 from trainers.data.spec import Batches, Source, Spec, Split, Stream
 
 log = logging.getLogger("trainers")
@@ -61,25 +61,50 @@ class Data:
         """x for a model, from what `encoder.read` gives."""
         return _as_float(self.encoder.encode(raw))
 
-    def batches(self, split: str, batch_size: int, *, training: bool, seed: int = 0, start_step: int = 0) -> tf.data.Dataset:
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        training: bool,
+        seed: int = 0,
+        start_step: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
         """Batches {"x", "y", "w"} of one static shape; the last of an epoch is padded with examples of weight 0.
 
         Args:
           training: shuffled, augmented and without end; else once, in order.
           start_step: the first batch, counted from the first epoch's first; any is reached at once where the split is in
             memory.
+          share: (i, n) for the i-th of n equal parts of each batch, as one of n hosts needs it.
         """
         found = self._split(split)
+        index, hosts = share
+        mine = slice(index * batch_size // hosts, (index + 1) * batch_size // hosts)
         if isinstance(found, Batches):
-            dataset = _padded(found, batch_size, training=training, start_step=start_step)
+            dataset = _padded(found, batch_size, training=training, start_step=start_step, mine=mine)
         else:
             make = _batches_of_arrays if isinstance(found, Split) else _batches_of_stream
             augment = self._augment if training else None
-            dataset = make(found, batch_size, training=training, seed=seed, start_step=start_step, augment=augment)
+            dataset = make(found, batch_size, training=training, seed=seed, start_step=start_step, augment=augment, mine=mine)
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+    def examples_of_batch(self, split: str, batch_size: int, *, seed: int, step: int) -> list[int] | None:
+        """Places in the split of the examples of a training batch; None where somebody else made the batches."""
+        found = self._split(split)
+        if isinstance(found, Batches):
+            return None
+        in_memory = isinstance(found, Split)
+        of = dict(size=len(found), batch_size=batch_size, seed=seed)
+        indices, weights, epoch = batch_indices(tf.constant(step, tf.int64), **of, shuffle=in_memory)
+        indices = indices[weights > 0]
+        if not in_memory:
+            indices = permuted_in_windows(indices, len(found), found.window, seed, epoch)
+        return indices.numpy().tolist()
 
     def _split(self, name: str) -> Split | Stream | Batches:
         if name not in self._splits:
@@ -87,12 +112,13 @@ class Data:
         return self._splits[name]
 
 
-def _batches_of_arrays(split: Split, batch_size: int, *, training, seed, start_step, augment) -> tf.data.Dataset:
+def _batches_of_arrays(split: Split, batch_size: int, *, training, seed, start_step, augment, mine) -> tf.data.Dataset:
     tensors = tf.nest.map_structure(tf.constant, {"x": split.x, "y": split.y})
     example_weights = None if split.w is None else tf.constant(split.w, tf.float32)
 
     def batch(step):
         indices, weights, epoch = batch_indices(step, size=len(split), batch_size=batch_size, seed=seed, shuffle=training)
+        indices, weights = indices[mine], weights[mine]
         found = tf.nest.map_structure(lambda t: tf.gather(t, indices), tensors)
         if example_weights is not None:
             weights *= tf.gather(example_weights, indices)
@@ -104,17 +130,18 @@ def _batches_of_arrays(split: Split, batch_size: int, *, training, seed, start_s
     return tf.data.Dataset.range(start_step, last).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_step, augment) -> tf.data.Dataset:
+def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_step, augment, mine) -> tf.data.Dataset:
     examples = split.dataset.enumerate()  # (index, example)
     in_windows, windows = examples.batch(split.window).enumerate(), steps_per_epoch(len(split), split.window)
 
     def pad(indices, examples, epoch):
         real = tf.shape(indices, tf.int64)[0]
-        rows = tf.range(batch_size, dtype=tf.int64) % real
+        places = tf.range(batch_size, dtype=tf.int64)[mine]
+        rows = places % real
         indices, examples = tf.nest.map_structure(lambda t: tf.gather(t, rows), (indices, examples))
         if augment:
             examples["x"] = augment(examples["x"], lambda stream: uniform(indices, seed=seed, epoch=epoch, stream=stream))
-        weights = tf.cast(tf.range(batch_size, dtype=tf.int64) < real, tf.float32)
+        weights = tf.cast(places < real, tf.float32)
         return {"x": _as_float(examples["x"]), "y": examples["y"], "w": weights}
 
     def shuffled(window, batch, epoch):
@@ -134,12 +161,11 @@ def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_
     return epochs.flat_map(epoch_batches).skip(skipped)
 
 
-def _padded(batches: Batches, batch_size: int, *, training: bool, start_step: int) -> tf.data.Dataset:
+def _padded(batches: Batches, batch_size: int, *, training: bool, start_step: int, mine: slice) -> tf.data.Dataset:
     def pad(batch):
-        real = tf.shape(batch["w"])[0]
-        rows = tf.range(batch_size) % real
-        padded = tf.nest.map_structure(lambda t: tf.gather(t, rows), batch)
-        return {**padded, "x": _as_float(padded["x"]), "w": tf.where(tf.range(batch_size) < real, padded["w"], 0.0)}
+        real, places = tf.shape(batch["w"])[0], tf.range(batch_size)[mine]
+        padded = tf.nest.map_structure(lambda t: tf.gather(t, places % real), batch)
+        return {**padded, "x": _as_float(padded["x"]), "w": tf.where(places < real, padded["w"], 0.0)}
 
     dataset = batches.dataset if batches.batch_size == batch_size else batches.dataset.rebatch(batch_size)
     dataset = dataset.repeat() if training else dataset
@@ -208,7 +234,9 @@ def save_state(data: Data, state_dir: Path) -> None:
     """Keep what load_encoder reads."""
     state = {"spec": dataclasses.asdict(data.spec), "encoder": {"name": data.encoder.name, **data.encoder.state}}
     state_dir.mkdir(parents=True, exist_ok=True)
-    (state_dir / STATE_FILE).write_text(json.dumps(state, indent=1, ensure_ascii=False))
+    unfinished = state_dir / f"unfinished_{STATE_FILE}"
+    unfinished.write_text(json.dumps(state, indent=1, ensure_ascii=False))
+    unfinished.replace(state_dir / STATE_FILE)
 
 
 def _raw_x(split: Split | Stream):

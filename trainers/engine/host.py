@@ -1,6 +1,5 @@
 """The host's loop: how many steps the device makes before it is asked again, evaluation, early stopping, hooks."""
 
-import dataclasses
 import logging
 import math
 import time
@@ -11,77 +10,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers.engine.loop import make_eval_loop, make_predict, make_train_loop
+from trainers.engine.loop import make_eval_loop, make_inspection, make_predict, make_train_loop, no_bad_steps
 from trainers.engine.plan import Plan
+from trainers.engine.progress import Pace, Progress, Timetable
+from trainers.engine.signals import Interrupted
 from trainers.engine.step import EvalStep, TrainState, TrainStep
+from trainers.engine.strategy import agree, host_of
 
 log = logging.getLogger("trainers")
 
 Metrics = dict[str, float]
 Hook = Callable[[str, "Host"], None]
 
-_SECONDS_PER_LOOP = 0.5  # between two looks at the host: progress, signals
-
-
-@dataclasses.dataclass
-class Progress:
-    """What a run must remember besides its variables.
-
-    Attributes:
-      step: steps made.
-      best: the best value of the monitored metric, of `best_step`.
-      evaluations_without_best: since then.
-      seconds, examples: of training with its wait for input, without tracing, compiling, evaluation and saving.
-      sums: of the loss and the training metrics since they were last reported.
-      best_weights: values of the evaluated variables at `best_step`; empty for none.
-    """
-
-    step: int = 0
-    best: float = math.nan
-    best_step: int = 0
-    evaluations_without_best: int = 0
-    seconds: float = 0.0
-    examples: int = 0
-    sums: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    best_weights: list[np.ndarray] = dataclasses.field(default_factory=list)
-
-    @property
-    def examples_per_second(self) -> float:
-        return self.examples / self.seconds if self.seconds else 0.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Timetable:
-    """When things happen, all in steps.
-
-    Attributes:
-      total_steps, steps_per_epoch: of the run, of one pass over the training split.
-      eval_every_steps, log_every_steps: None for never before the end.
-      monitor: metric of the validation split that says which weights are best.
-      patience: evaluations without a better one until training stops; None for never.
-      stops: further steps at which the host is asked.
-    """
-
-    total_steps: int
-    steps_per_epoch: int
-    eval_every_steps: int | None = None
-    log_every_steps: int | None = None
-    monitor: str = "loss"
-    patience: int | None = None
-    stops: Sequence[int] = ()
-
-    def steps_to_next_stop(self, step: int) -> int:
-        """How many steps may be made from `step` without asking the host."""
-        periods = [every for every in (self.eval_every_steps, self.log_every_steps) if every]
-        ends = [self.total_steps, *(step - step % every + every for every in periods), *(s for s in self.stops if s > step)]
-        return min(ends) - step
-
 
 class Host:
     """A model with its task, optimizer and strategy, ready to be trained and evaluated.
 
     Hooks are called as hook(event, host) between loops: "start"; after the device made some steps "metrics" if `metrics` of
-    `split` are due, "evaluated" after a validation (with `is_best`), then "loop"; "end". `stop()` ends training after the loop.
+    `split` are due, "evaluated" after a validation (with `is_best`), then "loop"; "end". `stop()` ends training with an
+    evaluation; `interrupt(signal)` leaves it as soon as the state is whole, with the event "interrupted". "diverged" asks to
+    roll back to the best checkpoint.
 
     Args:
       model: built in the strategy's scope.
@@ -110,52 +58,78 @@ class Host:
         self._train_loop = make_train_loop(strategy, self.train_step)
         self._eval_loop = make_eval_loop(strategy, self.eval_step)
         self._predict = make_predict(strategy, self.eval_step.predict)
+        self._inspect = make_inspection(strategy, self.train_step.inspect)
+        self._place = host_of(strategy)
         self._eval_zeros: dict[str, tf.Tensor] | None = None
         self.progress, self.timetable = Progress(), None
         self.metrics: Metrics = {}
         self.split, self.is_best = "train", False
-        self._stopped = False
+        self.data, self.batch_size = None, 0
+        self._stopped, self._signal = False, 0
 
     def fit(self, data, *, batch_size: int, timetable: Timetable, hooks: Sequence[Hook] = ()) -> None:
         """Train from where `progress` is to the timetable's end. `data` has `batches` and `steps`; a split "validation" is
         evaluated if it is there.
+
+        Raises:
+          Interrupted: by `interrupt`; the state is whole.
+          FloatingPointError: too many bad steps in a row.
         """
         self.check_batch_size(batch_size)
         self.check_monitor(data, batch_size, timetable.monitor)
-        progress, self.timetable, self._stopped = self.progress, timetable, False
+        self.data, self.batch_size, self.timetable, self._stopped = data, batch_size, timetable, False
 
         def emit(event: str) -> None:
             for hook in hooks:
                 hook(event, self)
 
         emit("start")
-        dataset = data.batches("train", batch_size, training=True, seed=self.seed, start_step=progress.step)
-        iterator = iter(self.strategy.experimental_distribute_dataset(dataset))
-        zeros = self.train_step.zero_sums(self._replica_spec(dataset))
-        sums = tf.nest.map_structure(tf.constant, progress.sums) or zeros
-        loop_steps, traced = 1, False
-        while progress.step < timetable.total_steps and not self._stopped:
-            count = min(loop_steps, timetable.steps_to_next_stop(progress.step))
-            began = time.perf_counter()
-            sums = self._train_loop(iterator, tf.constant(progress.step, tf.int64), tf.constant(count, tf.int64), sums)
-            progress.sums = {name: value.numpy() for name, value in sums.items()}  # waits for the device
-            seconds = time.perf_counter() - began
-            if traced:  # the first loop traces and compiles
-                progress.seconds, progress.examples = progress.seconds + seconds, progress.examples + count * batch_size
-                loop_steps = max(1, min(loop_steps * 2, int(count * _SECONDS_PER_LOOP / seconds)))
-            progress.step, traced = progress.step + count, True
-            if self._due(timetable.eval_every_steps) or self._due(timetable.log_every_steps) or self._stopped:
-                self._check_finite()
-                self._report("train", self.running_metrics, emit)
-                sums, progress.sums = zeros, {}
-            if "validation" in data.spec.examples and self._due(timetable.eval_every_steps):
-                self._validate(data, batch_size, emit)
-            emit("loop")  # last, so that a checkpoint made here holds what was reported
+        try:
+            self._train(emit)
+        except (Interrupted, FloatingPointError):
+            emit("interrupted")
+            raise
         emit("end")
+
+    def _train(self, emit: Callable) -> None:
+        progress, timetable, pace = self.progress, self.timetable, Pace()
+        iterator, spec = self._iterator(
+            self.data, "train", self.batch_size, training=True, seed=self.seed, start_step=progress.step
+        )
+        zeros = self.train_step.zero_sums(spec)
+        limit = timetable.most_bad_steps
+        if progress.bad_in_a_row >= limit:
+            self._handle_bad_row(emit)
+        self._report_what_is_due(emit)
+        while not self._ended:
+            sums = tf.nest.map_structure(tf.constant, progress.sums) or zeros
+            count = min(pace.steps, timetable.steps_to_next_stop(progress.step))
+            began, first = time.perf_counter(), progress.step
+            numbers = [tf.constant(n, tf.int64) for n in (first, count, limit)]
+            step, sums, bad = self._train_loop(iterator, *numbers[:2], sums, no_bad_steps(progress.bad_in_a_row), numbers[2])
+            step = int(step)  # waits for the device
+            if pace.measure(step - first, time.perf_counter() - began):
+                progress.seconds += pace.seconds
+                progress.examples += (step - first) * self.batch_size
+            progress.sums = {name: value.numpy() for name, value in sums.items()}
+            progress.step = step
+            self._look_at_bad_steps(bad, emit)
+            self._report_what_is_due(emit)
+            emit("loop")  # last, so that a checkpoint made here holds what was reported
+            self._look_around(pace)
+        self._report_what_is_due(emit)
 
     def stop(self) -> None:
         """End training after this loop."""
         self._stopped = True
+
+    def interrupt(self, signal: int) -> None:
+        """Leave training, evaluation too, as soon as the state is whole; `fit` raises Interrupted."""
+        self._signal = signal
+
+    def examples_of_step(self, step: int) -> list[int] | None:
+        """Numbers of the training split's examples that step `step` (the first is 1) was made of; None if unknown."""
+        return self.data.examples_of_batch("train", self.batch_size, seed=self.seed, step=step - 1)
 
     @property
     def epoch(self) -> float:
@@ -167,7 +141,9 @@ class Host:
         if not self.progress.sums:
             return {}
         with np.errstate(invalid="ignore"):  # no weight at all if every step was skipped
-            return self.task.finish({name: value.astype(np.float64) for name, value in self.progress.sums.items()})
+            found = self.task.finish({name: value.astype(np.float64) for name, value in self.progress.sums.items()})
+        skipped = {"skipped": float(self.progress.sums["skipped"])} if self.progress.sums["skipped"] else {}
+        return {**found, **skipped}
 
     @property
     def learning_rate(self) -> float:
@@ -176,18 +152,33 @@ class Host:
     def evaluate(self, data, split: str, batch_size: int) -> Metrics:
         """Metrics over all examples of a split, each counted once."""
         self.check_batch_size(batch_size)
-        dataset = data.batches(split, batch_size, training=False)
-        iterator = iter(self.strategy.experimental_distribute_dataset(dataset))
-        sums = self._eval_loop(iterator, tf.constant(data.steps(split, batch_size), tf.int64), self._zeros(dataset))
+        iterator, spec = self._iterator(data, split, batch_size, training=False)
+        sums, left, pace = self._zeros(spec), data.steps(split, batch_size), Pace()
+        while left:
+            count, began = min(pace.steps, left), time.perf_counter()
+            sums = self._eval_loop(iterator, tf.constant(count, tf.int64), sums)
+            left -= count
+            float(sums["weight"])  # waits for the device
+            pace.measure(count, time.perf_counter() - began)
+            self._look_around(pace)
         return self.task.finish({name: np.asarray(value, np.float64) for name, value in sums.items()})
 
     def predict(self, data, split: str, batch_size: int) -> Any:
         """The model's outputs for all examples of a split, in order."""
         self.check_batch_size(batch_size)
-        iterator = iter(self.strategy.experimental_distribute_dataset(data.batches(split, batch_size, training=False)))
+        iterator, _ = self._iterator(data, split, batch_size, training=False)
         batches = [self._predict(iterator) for _ in range(data.steps(split, batch_size))]
         size = data.spec.examples[split]
         return tf.nest.map_structure(lambda *parts: np.concatenate([p.numpy() for p in parts])[:size], *batches)
+
+    def inspect(self) -> tuple[dict[str, np.ndarray], Any]:
+        """For the batch of the next step: TrainStep.inspect's norms, and x of this host's part of it. All hosts must ask."""
+        step = tf.constant(self.progress.step, tf.int64)
+        options = dict(training=True, seed=self.seed, start_step=self.progress.step)
+        iterator, _ = self._iterator(self.data, "train", self.batch_size, **options)
+        norms = {name: value.numpy() for name, value in self._inspect(iterator, step).items()}
+        share = (self._place.index, self._place.count)
+        return norms, next(iter(self.data.batches("train", self.batch_size, share=share, **options)))["x"]
 
     def weights(self) -> list[np.ndarray]:
         """Values to evaluate and save: trainable (averaged, where the optimizer keeps an average), then the rest."""
@@ -201,51 +192,103 @@ class Host:
             for variable, value in zip([*variables, *self.state.variables["non_trainable"]], values, strict=True):
                 variable.assign(value)
 
+    @property
+    def _ended(self) -> bool:
+        table, progress = self.timetable, self.progress
+        out_of_patience = table.patience is not None and progress.evaluations_without_best >= table.patience
+        return self._stopped or out_of_patience or progress.step >= table.total_steps
+
     def _due(self, every: int | None) -> bool:
-        step = self.progress.step
-        return step == self.timetable.total_steps or (bool(every) and step % every == 0)
+        return self._ended or (bool(every) and self.progress.step % every == 0)
 
-    def _check_finite(self) -> None:
-        skipped = float(self.progress.sums["skipped"])
-        if skipped and not self.state.variables["loss_scale"]:
-            raise FloatingPointError(
-                f"{skipped:.0f} steps up to step {self.progress.step} had a loss or gradient that is not finite and changed "
-                "nothing. Try a lower learning rate or optimizer.global_clipnorm=1.0"
-            )
+    def _look_around(self, pace: Pace) -> None:
+        """Leave if a signal came, on whichever host; keep the pace of the first host, since all make the same loops."""
+        if self._place.count > 1:
+            found = agree(self.strategy, [self._signal, pace.steps])
+            self._signal, pace.steps = int(found[:, 0].max()), int(found[0, 1])
+        if self._signal:
+            signal, self._signal = self._signal, 0
+            raise Interrupted(signal)
 
-    def _validate(self, data, batch_size: int, emit: Callable) -> None:
-        metrics = self.evaluate(data, "validation", batch_size)
-        monitor = self.timetable.monitor
-        progress, sign = self.progress, -1 if monitor in self.task.lower_is_better else 1
-        self.is_best = math.isnan(progress.best) or sign * metrics[monitor] > sign * progress.best
+    def wait_for_all(self) -> None:
+        """Until every host is here."""
+        if self._place.count > 1:
+            agree(self.strategy, [0])
+
+    def check_same_step(self) -> None:
+        """ValueError if the hosts do not go on from one step."""
+        if self._place.count > 1:
+            steps = agree(self.strategy, [self.progress.step])[:, 0]
+            if len(set(steps.tolist())) > 1:
+                raise ValueError(f"all hosts must see one workdir. Received: checkpoints of the steps {sorted(set(steps))}")
+
+    def _iterator(self, data, split: str, batch_size: int, **options):
+        """(of a split's batches, spread over the replicas; the specs of one replica's part). A host makes its own part."""
+        replicas, place = self.strategy.num_replicas_in_sync, self._place
+        dataset = data.batches(split, batch_size, share=(place.index, place.count), **options)
+        here = replicas // place.count
+        spec = tf.nest.map_structure(lambda t: tf.TensorSpec((t.shape[0] // here, *t.shape[1:]), t.dtype), dataset.element_spec)
+        if place.count == 1:
+            return iter(self.strategy.experimental_distribute_dataset(dataset)), spec
+        parts = dataset.rebatch(batch_size // replicas, drop_remainder=True) if here > 1 else dataset
+        return iter(self.strategy.distribute_datasets_from_function(lambda context: parts)), spec
+
+    def _look_at_bad_steps(self, bad: dict, emit: Callable) -> None:
+        """Steps that were skipped because the loss or the gradient was not finite."""
+        progress, count = self.progress, int(bad["count"])
+        progress.bad_in_a_row = int(bad["in_a_row"])
+        for step in sorted((bad["steps"].numpy()[:count] + 1).tolist()):
+            progress.bad_steps.append(step)
+            log.warning("step %d: loss or gradient is not finite; skipped. Its examples: %s", step, self.examples_of_step(step))
+        if progress.bad_in_a_row >= self.timetable.most_bad_steps:
+            self._handle_bad_row(emit)
+
+    def _handle_bad_row(self, emit: Callable) -> None:
+        progress, what = self.progress, f"{self.progress.bad_in_a_row} steps in a row, up to step {self.progress.step},"
+        what = f"{what} had a loss or gradient that is not finite and changed nothing"
+        if self.timetable.on_nan == "stop" or (self.timetable.on_nan == "rollback" and not progress.best_step):
+            raise FloatingPointError(f"{what}. Try a lower learning rate or optimizer.global_clipnorm=1.0")
+        log.warning("%s; on_nan: %s", what, self.timetable.on_nan)
+        if self.timetable.on_nan == "rollback":
+            emit("diverged")
+        progress.bad_in_a_row = 0
+
+    def _report_what_is_due(self, emit: Callable) -> None:
+        """All or nothing: an interrupted evaluation leaves no trace, and is made when training goes on."""
+        table, progress = self.timetable, self.progress
+        is_evaluated = "validation" in self.data.spec.examples and self._due(table.eval_every_steps)
+        if not progress.sums or not (is_evaluated or self._due(table.eval_every_steps) or self._due(table.log_every_steps)):
+            return
+        metrics = self.evaluate(self.data, "validation", self.batch_size) if is_evaluated else {}
+        self._report("train", self.running_metrics, emit)
+        progress.sums, progress.bad_steps = {}, []
+        if is_evaluated:
+            self._compare_with_best(metrics[table.monitor])
+            self._report("validation", metrics, emit)
+            emit("evaluated")
+            if table.patience and progress.evaluations_without_best >= table.patience:
+                log.info("stopped: no better %s in %d evaluations", table.monitor, table.patience)
+
+    def _compare_with_best(self, value: float) -> None:
+        progress, sign = self.progress, -1 if self.timetable.monitor in self.task.lower_is_better else 1
+        self.is_best = math.isnan(progress.best) or sign * value > sign * progress.best
         if self.is_best:
-            progress.best, progress.best_step, progress.best_weights = metrics[monitor], progress.step, self.weights()
+            progress.best, progress.best_step, progress.best_weights = value, progress.step, self.weights()
         progress.evaluations_without_best = 0 if self.is_best else progress.evaluations_without_best + 1
-        self._report("validation", metrics, emit)
-        emit("evaluated")
-        if self.timetable.patience and progress.evaluations_without_best >= self.timetable.patience:
-            log.info("stopped: no better %s in %d evaluations", monitor, self.timetable.patience)
-            self.stop()
 
     def _report(self, split: str, metrics: Metrics, emit: Callable) -> None:
         self.split, self.metrics = split, metrics
         emit("metrics")
 
-    def _zeros(self, dataset: tf.data.Dataset) -> dict[str, tf.Tensor]:
+    def _zeros(self, spec: dict) -> dict[str, tf.Tensor]:
         """Of an evaluation's sums."""
         if self._eval_zeros is None:
-            self._eval_zeros = self.eval_step.zero_sums(self._replica_spec(dataset))
+            self._eval_zeros = self.eval_step.zero_sums(spec)
         return self._eval_zeros
-
-    def _replica_spec(self, dataset: tf.data.Dataset) -> dict:
-        replicas = self.strategy.num_replicas_in_sync
-        return tf.nest.map_structure(
-            lambda t: tf.TensorSpec((t.shape[0] // replicas, *t.shape[1:]), t.dtype), dataset.element_spec
-        )
 
     def check_monitor(self, data, batch_size: int, monitor: str) -> None:
         """ValueError if an evaluation has no such metric."""
-        zeros = self._zeros(data.batches("train", batch_size, training=False))
+        zeros = self._zeros(self._iterator(data, "train", batch_size, training=False)[1])
         with np.errstate(invalid="ignore"):
             names = self.task.finish({name: np.asarray(value, np.float64) for name, value in zeros.items()})
         if monitor not in names:

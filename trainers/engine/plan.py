@@ -33,14 +33,20 @@ class Plan:
         return tf.function(function, jit_compile=self.name == "xla")
 
 
-def make_plan(name: str, model: keras.Model, strategy: tf.distribute.Strategy) -> Plan:
-    """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan."""
+def make_plan(name: str, model: keras.Model, strategy: tf.distribute.Strategy, *, before: str | None = None) -> Plan:
+    """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan.
+
+    Args:
+      before: the plan that a run which now goes on began with; "auto" stays with it where it is possible.
+    """
     if name not in NAMES:
         raise ValueError(f"unknown plan {name!r}. Accepted: {', '.join(NAMES)}")
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return Plan("strategy", "TPUStrategy compiles every step itself")
     if name != "auto":
         return Plan(name, "asked for")
+    if before in ("graph", "xla"):
+        return Plan(before, "as the run began")
     if "CPU" not in strategy.extended.worker_devices[0].upper():
         return Plan("xla", "the device is no CPU")
     found = [fact for fact, kinds in _SLOW_ON_CPU.items() if any(isinstance(layer, kinds) for layer in _layers(model))]

@@ -82,17 +82,36 @@ class TrainStep:
         self.loss_and_gradients, self.updated = compile(self._loss_and_gradients), compile(self._updated)
 
     def __call__(self, step: tf.Tensor, batch: dict) -> Sums:
-        """In a replica context. The sums are over the global batch, the same on every replica."""
-        replica = tf.distribute.get_replica_context()
+        """In a replica context. The sums are over the global batch, the same on every replica; with them "bad", whether the
+        step was skipped because something is wrong (and not because a float16 gradient overflowed, which is mended).
+        """
         values = self.state.read()
+        sums, gradients, statistics = self._reduced(values, batch, step)
+        new, finite = self.updated(values, sums, gradients, statistics)
+        self.state.write(new)
+        mended = values["loss_scale"][0] > 1.0 if values["loss_scale"] else False
+        bad = ~finite & ~(tf.math.is_finite(sums["loss"]) & mended)
+        sums = {name: tf.where(finite, value, 0.0) for name, value in sums.items()}
+        return {**sums, "skipped": 1.0 - tf.cast(finite, tf.float32), "bad": bad}
+
+    def inspect(self, step: tf.Tensor, batch: dict) -> dict[str, tf.Tensor]:
+        """In a replica context. Norms of each trainable variable [V]: of its gradient, of the update that this batch would
+        bring, and of the variable. Changes nothing.
+        """
+        values = self.state.read()
+        sums, gradients, statistics = self._reduced(values, batch, step)
+        new, _ = self.updated(values, sums, gradients, statistics)
+        updates = [after - before for after, before in zip(new["trainable"], values["trainable"], strict=True)]
+        found = {"gradient": _means(values, sums, gradients), "update": updates, "weight": values["trainable"]}
+        return {name: tf.stack([tf.norm(tensor) for tensor in tensors]) for name, tensors in found.items()}
+
+    def _reduced(self, values: Values, batch: dict, step: tf.Tensor):
+        """(sums, gradients, statistics) of the global batch: the one place where replicas meet."""
+        replica = tf.distribute.get_replica_context()
         parts = self._compute(values, batch, step, replica)
         sums, gradients, statistics = replica.all_reduce(tf.distribute.ReduceOp.SUM, parts)
         replicas = replica.num_replicas_in_sync
-        statistics = {i: v / replicas if v.dtype.is_floating else v // replicas for i, v in statistics.items()}
-        new, finite = self.updated(values, sums, gradients, statistics)
-        self.state.write(new)
-        sums = {name: tf.where(finite, value, 0.0) for name, value in sums.items()}
-        return {**sums, "skipped": 1.0 - tf.cast(finite, tf.float32)}
+        return sums, gradients, {i: v / replicas if v.dtype.is_floating else v // replicas for i, v in statistics.items()}
 
     def zero_sums(self, batch: dict) -> Sums:
         """What a call returns for a replica's batch of these specs, all zeros. Traces; computes nothing."""
@@ -145,8 +164,7 @@ class TrainStep:
 
     def _updated(self, values: Values, sums: Sums, gradients: Tensors, statistics: dict) -> tuple[Values, tf.Tensor]:
         """Pure. New values from the sums over the global batch, and whether these are finite; if not, the old values."""
-        scale = sums["weight"] * values["loss_scale"][0] if values["loss_scale"] else sums["weight"]
-        gradients = [tf.math.divide_no_nan(g, scale) for g in gradients]
+        gradients = _means(values, sums, gradients)
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(t)) for t in (sums["loss"], *gradients)])
         # Clipping, weight decay and the moving average are in here: after the sum, so the norm is the global batch's.
         trainable, optimizer = self.state.optimizer.stateless_apply(values["optimizer"], gradients, values["trainable"])
@@ -157,6 +175,12 @@ class TrainStep:
             "loss_scale": _next_loss_scale(values["loss_scale"], finite),
         }
         return new, finite
+
+
+def _means(values: Values, sums: Sums, gradients: Tensors) -> Tensors:
+    """Gradients of the mean loss, unscaled."""
+    scale = sums["weight"] * values["loss_scale"][0] if values["loss_scale"] else sums["weight"]
+    return [tf.math.divide_no_nan(g, scale) for g in gradients]
 
 
 def _next_loss_scale(loss_scale: Tensors, finite: tf.Tensor) -> Tensors:

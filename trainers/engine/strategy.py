@@ -1,11 +1,15 @@
 """Where a run computes: `tf.distribute` strategies by name."""
 
+import dataclasses
 import functools
+import json
+import os
 import re
 
+import numpy as np
 import tensorflow as tf
 
-NAMES = "auto, cpu, cpu:N, gpu, mirrored, tpu"
+NAMES = "auto, cpu, cpu:N, gpu, mirrored, multiworker, tpu"
 
 
 @functools.cache  # two MirroredStrategy objects over the same devices can collide in their collectives
@@ -14,7 +18,8 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
     Args:
       name: "auto" (all GPUs, else the CPU), "cpu", "cpu:N" (N logical devices of this machine's CPU), "gpu" (the first),
-        "mirrored" (all GPUs) or "tpu" (written after TensorFlow's guide; not yet run on a TPU).
+        "mirrored" (all GPUs), "multiworker" (the hosts that TF_CONFIG names) or "tpu" (written after TensorFlow's guide; not
+        yet run on a TPU).
 
     Raises:
       ValueError: an unknown name, or no such device.
@@ -32,10 +37,69 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy(gpus)
     if name == "tpu":
         return _tpu_strategy()
+    if name == "multiworker":
+        return _multiworker_strategy()
     count = re.fullmatch(r"cpu:([1-9]\d*)", name)
     if not count:
         raise ValueError(f"unknown strategy {name!r}. Accepted: {NAMES}")
     return tf.distribute.MirroredStrategy(_logical_cpus(int(count[1])))
+
+
+@dataclasses.dataclass(frozen=True)
+class HostOf:
+    """This process among those of a strategy."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this one writes."""
+        return self.index == 0
+
+
+def host_of(strategy: tf.distribute.Strategy) -> HostOf:
+    """Which of the strategy's processes this is; one of one where there is only one."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return HostOf()
+    resolver = strategy.cluster_resolver
+    return HostOf(resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"]))
+
+
+def agree(strategy: tf.distribute.Strategy, numbers: list[int]) -> np.ndarray:
+    """What the process of each replica said, [replicas, len(numbers)], the same everywhere. All processes must ask."""
+    mine = strategy.experimental_distribute_values_from_function(lambda context: tf.constant([numbers], tf.int64))
+    return strategy.gather(mine, axis=0).numpy()
+
+
+def set_cluster(addresses: str, task: int | None) -> None:
+    """Set TF_CONFIG from "host:port,host:port,..." and this process's place in it.
+
+    Raises:
+      ValueError: no such place, or not addresses.
+    """
+    workers = addresses.split(",")
+    wrong = [address for address in workers if not re.fullmatch(r"[^\s:,]+:\d+|\[[^\]]+\]:\d+", address)]
+    if wrong:
+        raise ValueError(f"--cluster is host:port,host:port,... Received: {wrong[0]!r}")
+    if task is None or not 0 <= task < len(workers):
+        raise ValueError(f"--task must be 0 to {len(workers) - 1}, this process's place in --cluster. Received: {task}")
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": task}})
+
+
+def _multiworker_strategy() -> tf.distribute.Strategy:
+    """All hosts that TF_CONFIG names (https://www.tensorflow.org/tutorials/distribute/multi_worker_with_keras)."""
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", "{}"))
+        found = len(cluster["cluster"]["worker"]), cluster["task"]["index"], cluster["task"]["type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            "strategy 'multiworker' needs TF_CONFIG with cluster.worker and task, or --cluster=host:port,... --task=N. "
+            f"Received: TF_CONFIG={os.environ.get('TF_CONFIG')!r}"
+        ) from error
+    if found[2] != "worker":
+        raise ValueError(f"in TF_CONFIG each task must be of type 'worker'; the first is the chief. Received: {found[2]!r}")
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _logical_cpus(count: int) -> list[str]:

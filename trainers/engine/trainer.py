@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from trainers.data.adapt import as_data
 from trainers.data.pipeline import Data, Spec
-from trainers.engine.host import Hook, Host, Metrics, Timetable
+from trainers.engine.host import Hook, Host, Metrics
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer, make_pure
 from trainers.engine.plan import make_plan
+from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.report import console
 from trainers.tasks import Task, make_task
@@ -99,6 +100,7 @@ class Trainer:
             total_steps=host.progress.step + steps, steps_per_epoch=per_epoch, eval_every_steps=per_epoch,
             monitor=monitor, patience=patience,
         )  # fmt: skip
+        host.progress.evaluations_without_best = 0
         history: dict[str, list[float]] = {}
 
         def record(event: str, host: Host) -> None:

@@ -29,7 +29,7 @@ def console():
             bar.write(
                 "  ".join([*parts, f"{progress.examples_per_second:,.0f} examples/s", "best" if host.is_best else ""]).rstrip()
             )
-        elif event == "end":
+        elif event in ("end", "interrupted"):
             bar.close()
 
     return hook

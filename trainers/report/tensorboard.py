@@ -16,7 +16,7 @@ def tensorboard(folder: Path):
             with writers[host.split].as_default(step=host.progress.step):
                 for name, value in {**host.metrics, "learning_rate": host.learning_rate}.items():
                     tf.summary.scalar(name, value)
-        elif event == "end":
+        elif event in ("end", "interrupted"):
             for writer in writers.values():
                 writer.close()
 
@@ -32,7 +32,7 @@ def profile(folder: Path, first: int, last: int):
         if event in ("start", "loop") and not running and first <= host.progress.step < last:
             tf.profiler.experimental.start(str(folder))
             running = True
-        elif running and (host.progress.step >= last or event == "end"):
+        elif running and (host.progress.step >= last or event in ("end", "interrupted")):
             tf.profiler.experimental.stop()
             running = False
 

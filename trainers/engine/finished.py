@@ -1,0 +1,89 @@
+"""A finished run's best model, evaluated and used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainers.config import load_config
+from trainers.data.pipeline import Data, load_data, load_encoder
+from trainers.engine.host import Host
+from trainers.engine.optimizers import make_optimizer
+from trainers.engine.plan import make_plan
+from trainers.engine.strategy import make_strategy
+from trainers.engine.workdir import CONFIG, DATA, finished_run, load_model
+from trainers.tasks import make_task
+
+
+def evaluate_run(
+    workdir: Path,
+    *,
+    split: str | None = None,
+    data: str | None = None,
+    strategy: str = "auto",
+    plan: str = "auto",
+    data_dir: str | None = None,
+) -> tuple[dict[str, float], str]:
+    """Metrics and report of a run's best model.
+
+    Args:
+      split: of the run's data; None for "test", or for all of `data`.
+      data: another file, folder or tensorflow-datasets name with data of the same shape.
+      strategy, plan: "auto" for those of the run, which give its own figures to the bit.
+
+    Raises:
+      ValueError: no finished run there, or data that does not fit it.
+    """
+    saved = finished_run(workdir)
+    config, devices = load_config(workdir / CONFIG), make_strategy(saved["strategy"] if strategy == "auto" else strategy)
+    data_config = config.data.to_dict()
+    if data is not None:
+        whole = {"validation": 0.0, "test": 0.0} if "path" in data_config else {}
+        data_config |= {"path" if "path" in data_config else "name": data, **whole}
+        split = split or ("train" if "path" in data_config else "test")
+    found = load_data(data_config, workdir / DATA, data_dir or saved["data_dir"])
+    fitted, _ = load_encoder(workdir / DATA)
+    if found.spec.input_shape != fitted.input_shape:
+        raise ValueError(f"the run is for x of shape {fitted.input_shape}. Received: {found.spec.input_shape}")
+    task = make_task(**config.task.to_dict(), spec=fitted)
+    with devices.scope():
+        model = load_model(workdir)
+        optimizer = make_optimizer("sgd", total_steps=1)  # not used, but a state has one
+    chosen = make_plan(saved["plan"]["name"] if plan == "auto" else plan, model, devices)
+    host = Host(model, task, optimizer, devices, chosen, accumulate=config.accumulate)
+    metrics = host.evaluate(found, split or "test", config.batch_size)
+    report, _ = task.report(targets(found, split or "test"), host.predict(found, split or "test", config.batch_size))
+    return metrics, report
+
+
+def predict_run(workdir: Path, files: Sequence[Path]) -> list[tuple[Path, list[dict]]]:
+    """A run's answers for each example in each file.
+
+    Raises:
+      ValueError: no finished run there, or a file of another kind than its data.
+      FileNotFoundError: no such file.
+    """
+    finished_run(workdir)
+    spec, encoder = load_encoder(workdir / DATA)
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"no such file: {file}")
+    read = [(file, encoder.read(file)) for file in files]
+    task = make_task(**load_config(workdir / CONFIG).task.to_dict(), spec=spec)
+    model = load_model(workdir)
+    data = Data(spec, {}, encoder)
+    answers = []
+    for file, raw in read:
+        x = np.asarray(data.encode(raw))
+        if x.shape[1:] != tuple(spec.input_shape):
+            raise ValueError(f"{file}: the run is for x of shape {tuple(spec.input_shape)}. Received: {x.shape[1:]}")
+        answers.append((file, task.predictions(np.asarray(model.predict(x, verbose=0)))))
+    return answers
+
+
+def targets(data: Data, split: str) -> np.ndarray:
+    """y of all examples, in order."""
+    arrays = data.arrays(split)
+    if arrays is not None:
+        return arrays.y
+    return np.concatenate([b["y"][b["w"] > 0] for b in data.batches(split, 1024, training=False).as_numpy_iterator()])

@@ -1,0 +1,93 @@
+"""A run's folder: the names in it, who may write there, and what is read back."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import keras
+
+import modelzoo.layers  # noqa: F401 (registers our layers for load_model)
+from trainers.config import Config
+
+CONFIG, SUMMARY, DATA, CHECKPOINTS = "config.json", "summary.json", "data", "checkpoints"
+MODEL, LAST = "model.keras", "last.keras"
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes out of it. A process that dies, however it dies, gives it free.
+
+    Raises:
+      ValueError: another process is in it.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(workdir / ".lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise ValueError(f"another process trains in {workdir}; give another --workdir, or wait for it") from error
+
+
+def saved_run(workdir: Path, config: Config, init_from: str | None) -> dict | None:
+    """config.json of the run in the folder, if there is one.
+
+    Raises:
+      ValueError: it is another config's, or began from other weights.
+    """
+    if not (workdir / CONFIG).exists():
+        return None
+    saved = _read_json(workdir / CONFIG)
+    before = _flat({**saved["config"], "--init_from": saved.get("init_from")})
+    now = _flat({**config.to_dict(), "--init_from": init_from})
+    differing = [f"{k} ({before.get(k)!r} there, {now.get(k)!r} now)" for k in {**before, **now} if before.get(k) != now.get(k)]
+    if differing:
+        raise ValueError(
+            f"{workdir} holds the run of another config; give another --workdir. Differing: {', '.join(differing)}"
+        )
+    return saved
+
+
+def finished_run(workdir: Path) -> dict:
+    """config.json of a finished run.
+
+    Raises:
+      ValueError: there is none.
+    """
+    for name in (CONFIG, MODEL):
+        if not (workdir / name).exists():
+            raise ValueError(f"{workdir} holds no finished run: there is no {name}")
+    return _read_json(workdir / CONFIG)
+
+
+def load_model(workdir: Path) -> keras.Model:
+    """The best model; in Keras' safe mode, which runs no code that a file brings along."""
+    return keras.saving.load_model(workdir / MODEL, compile=False, safe_mode=True)
+
+
+def fingerprint(*files: Path) -> str:
+    """SHA-256 of what stands in the files."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Whole or not at all."""
+    unfinished = path.with_name(f"unfinished_{path.name}")
+    unfinished.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    unfinished.replace(path)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, it is no JSON: {error}") from error
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
