@@ -31,7 +31,7 @@ _FILE_EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shuti
 
 
 def fault_config():
-    """The run that is killed: 130 steps, an evaluation every 26."""
+    """The run that is killed: 135 steps, an evaluation every 27."""
     from trainers import Config
 
     return Config(
@@ -40,7 +40,7 @@ def fault_config():
         optimizer=dict(
             name="adam", learning_rate=2e-3, use_ema=True, schedule=dict(name="cosine", warmup_steps=10), global_clipnorm=1.0
         ),
-        batch_size=50,
+        batch_size=48,
         accumulate=2,
         epochs=5,
     )
@@ -174,12 +174,12 @@ def torment(folder: Path, data_dir: str, *, kills: int, signal_name: str, damage
     seconds = time.monotonic() - began
     result = collections.Counter(kills=0, runs=0, restarts=0, restarts_after_step_0=0, damages=0)
     found = []
-    while result["kills"] < kills:
+    while result["kills"] < kills or result["damages"] < damages:
         workdir, starts = folder / f"killed{result['runs']}", folder / f"starts{result['runs']}"
         starts.touch()
         code = None
         while code != 0:
-            enough = result["kills"] >= kills
+            enough = result["kills"] >= kills and result["damages"] >= damages
             if not enough and signal_name == "KILL" and rng.random() < 0.5:
                 child = fork(train_until_file_event, workdir, data_dir, starts, rng.randrange(1, 60), log=log)
                 code = ended(child, _LONGEST_RUN)

@@ -80,9 +80,17 @@ class _Formatter(logging.Formatter):
 
 
 def _fail(error: Exception) -> None:
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(_without_trace(str(error)).split()) or type(error).__name__
     expected = isinstance(error, ValueError | OSError | ImportError | FloatingPointError | flags.Error)
     if not expected:
         message = f"{type(error).__name__}: {message} (--debug shows where)"
     print(f"error: {message[:2000]}", file=sys.stderr)
     sys.exit(1)
+
+
+def _without_trace(message: str) -> str:
+    """Without the lines that TensorFlow puts before what is wrong: where the graph was made."""
+    if not message.startswith("Graph execution error"):
+        return message
+    noise = ("Graph execution error", "Detected at node", "File ", " ", "<stack_traces", "(most recent")
+    return "\n".join(line for line in message.splitlines() if line.strip() and not line.startswith(noise))

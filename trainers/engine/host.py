@@ -203,11 +203,12 @@ class Host:
 
     def _look_around(self, pace: Pace) -> None:
         """Leave if a signal came, on whichever host; keep the pace of the first host, since all make the same loops."""
+        signal = self._signal  # once: one that comes from here on is heard next time
         if self._place.count > 1:
-            found = agree(self.strategy, [self._signal, pace.steps])
-            self._signal, pace.steps = int(found[:, 0].max()), int(found[0, 1])
-        if self._signal:
-            signal, self._signal = self._signal, 0
+            found = agree(self.strategy, [signal, pace.steps])
+            signal, pace.steps = int(found[:, 0].max()), int(found[0, 1])
+        if signal:
+            self._signal = 0
             raise Interrupted(signal)
 
     def wait_for_all(self) -> None:
@@ -231,7 +232,8 @@ class Host:
         if place.count == 1:
             return iter(self.strategy.experimental_distribute_dataset(dataset)), spec
         parts = dataset.rebatch(batch_size // replicas, drop_remainder=True) if here > 1 else dataset
-        return iter(self.strategy.distribute_datasets_from_function(lambda context: parts)), spec
+        endless = parts.repeat()  # of one that ends, an iterator over many hosts makes the shapes unknown
+        return iter(self.strategy.distribute_datasets_from_function(lambda context: endless)), spec
 
     def _look_at_bad_steps(self, bad: dict, emit: Callable) -> None:
         """Steps that were skipped because the loss or the gradient was not finite."""

@@ -5,7 +5,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -88,13 +88,13 @@ def run(
         log.info("the run in %s is finished; nothing to do. Results are in %s", workdir, workdir / SUMMARY)
         return json.loads((workdir / SUMMARY).read_text())
     devices = make_strategy(strategy)
-    keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     data = load_data(config.data.to_dict(), workdir / DATA, data_dir)
     task = make_task(**config.task.to_dict(), spec=data.spec)
     timetable = make_timetable(config, data, stops=profile_steps or (), save_every_steps=saving.every_steps)
     arguments = model_arguments(config.model.to_dict(), data.spec, task)
+    keras.utils.set_random_seed(config.seed)  # here: preparing data draws random numbers too
     with devices.scope():
         model = _create(arguments, config.precision)
         optimizer = make_optimizer(
@@ -127,9 +127,22 @@ def run(
         if is_chief:
             _announce(data, model, host, timetable, before)
         hooks.append(checkpoints(workdir / CHECKPOINTS, saving, made_for, writes=is_chief))
-        with on_signal(host.interrupt):
+        with on_signal(host.interrupt), _lost_workers_told(devices):
             host.fit(data, batch_size=config.batch_size, timetable=timetable, hooks=hooks)
         return _finish(host, data, config, workdir, arguments, began, is_chief)
+
+
+@contextlib.contextmanager
+def _lost_workers_told(devices: tf.distribute.Strategy) -> Iterator[None]:
+    errors = tf.errors
+    try:
+        yield
+    except (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.InternalError) as error:
+        if host_of(devices).count == 1:
+            raise
+        raise ConnectionError(
+            f"another worker is gone ({type(error).__name__}). Start all of them again: they go on from the last checkpoint"
+        ) from error
 
 
 def _reports(workdir: Path, profile_steps: tuple[int, int] | None) -> list[Hook]:
