@@ -16,8 +16,8 @@ from absl import flags
 from trainers import cli as shared
 
 OUTPUT = flags.DEFINE_string("output", "selftest.json", "The file to write.")
-flags.DECLARE_key_flag("strategy")
-flags.DECLARE_key_flag("debug")
+flags.declare_key_flag("strategy")
+flags.declare_key_flag("debug")
 
 
 def main(arguments: list[str]) -> None:
