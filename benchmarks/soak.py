@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak [--steps=20000]
 
-An evaluation every 500 steps, a checkpoint at each and every 100 steps between. It takes about half a minute on 2 cores; exit code
+An evaluation every 500 steps, a checkpoint every 100. It takes about half a minute on 2 cores; exit code
 1 if memory grew by more than 5% from the middle to the end, or a function was traced more than once.
 """
 

@@ -166,21 +166,29 @@ def timeless(workdir) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("plan", "changes"),
     [
-        dict(),
-        dict(precision="float16", accumulate=4, model=dict(name="mlp", widths=(16,))),
-        dict(
-            model=dict(name="cnn", filters=(4,), pools=(2,), widths=(), batch_norm=True),
-            data=dict(name="digits", augment=dict(crop=1)),
+        ("graph", dict()),
+        ("xla", dict()),
+        ("graph", dict(precision="float16", accumulate=4, model=dict(name="mlp", widths=(16,)))),
+        (
+            "graph",
+            dict(
+                model=dict(name="cnn", filters=(4,), pools=(2,), widths=(), batch_norm=True),
+                data=dict(name="digits", augment=dict(crop=1)),
+            ),
         ),
-        dict(data=dict(name="digits", in_memory=False), patience=1),
+        ("graph", dict(data=dict(name="digits", in_memory=False), patience=1)),
+        ("graph", dict(model=dict(name="lstm", units=(8,)), accumulate=2)),
+        ("xla", dict(model=dict(name="transformer", embed_dim=8, depth=1, num_heads=2, dropout=0.1))),
     ],
-    ids=["dropout, batch norm, average", "float16", "augmented", "streamed"],
+    ids=["mlp", "mlp, xla", "float16", "cnn, augmented", "streamed", "lstm", "transformer, xla"],
 )
-def test_a_run_that_was_lost_goes_on_to_the_same_bits(changes, data_dir, tmp_path):
-    """Killed in the second epoch, started again: the last checkpoint is that of the first."""
-    options = dict(data_dir=data_dir, strategy="cpu", plan="graph")
+def test_a_run_that_was_lost_goes_on_to_the_same_bits(plan, changes, data_dir, tmp_path):
+    """Killed in the second epoch, started again: the last checkpoint is that of the first. By default dropout, batch norm, an
+    average of the weights and a cosine schedule.
+    """
+    options = dict(data_dir=data_dir, strategy="cpu", plan=plan)
     run(config(**changes), tmp_path / "whole", **options)
     with pytest.raises(Kill):
         run(config(**changes), tmp_path / "lost", **options, hooks=[killer(30)])

@@ -73,6 +73,9 @@ class Config:
     def __new__(cls, **fields: Any) -> "Config":
         for name in fields:
             _field(name)
+        absent = [name for name in ("data", "model", "optimizer", "batch_size") if name not in fields]
+        if absent:
+            raise ValueError(f"a config needs {', '.join(absent)}. Received: {', '.join(fields) or 'nothing'}")
         return super().__new__(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -175,9 +178,12 @@ def _run_config_file(path: Path) -> Config:
 
 def _saved_config(path: Path) -> dict:
     try:
-        return dict(json.loads(path.read_text())["config"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        values = json.loads(path.read_bytes())["config"]
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no config.json of a run: it has no 'config'") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is no config.json of a run: its 'config' is {values!r}")
+    return values
 
 
 def _override(values: dict, override: str) -> None:

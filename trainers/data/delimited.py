@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import gzip
+import io
 import json
 from pathlib import Path
 
@@ -38,15 +39,19 @@ def read_rows(path: Path, layout: Layout) -> tuple[list[str], list[list[str]], L
     text = _decoded(path, layout.encoding)
     separator = layout.separator or _separator(path, text)
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, quoting=quoting, skipinitialspace=True)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=separator, quoting=quoting, skipinitialspace=True)
     rows, width = [], None
-    for cells in reader:
-        if not any(cells):
-            continue
-        width = width or len(cells)
-        if len(cells) != width:
-            raise ValueError(f"{path}, line {reader.line_num}: {len(cells)} cells, where the first row has {width}")
-        rows.append([cell.strip() for cell in cells])
+    try:
+        for cells in reader:
+            if not any(cells):
+                continue
+            width = width or len(cells)
+            if len(cells) != width:
+                raise ValueError(f"{path}, line {reader.line_num}: {len(cells)} cells, where the first row has {width}")
+            rows.append([cell.strip() for cell in cells])
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise ValueError(f"{path} has no rows")
     header = layout.header if layout.header is not None else not any(cell == "" or is_number(cell) for cell in rows[0])
@@ -70,16 +75,17 @@ def read_records(path: Path, layout: Layout) -> tuple[list[str], list[list[str]]
     if ".jsonl" not in path.suffixes:
         return read_rows(path, layout)
     names, rows = None, []
-    for number, line in enumerate(_decoded(path, layout.encoding).splitlines(), start=1):
+    for number, line in enumerate(_decoded(path, layout.encoding).split("\n"), start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {number} is no JSON: {error}") from error
+        if not isinstance(record, dict) or not record or set(record) != set(names or record):
+            keys = f"the keys {names}" if names else "keys"
+            raise ValueError(f"{path}, line {number}: each line must be an object with {keys}. Received: {line[:80]}")
         names = names or list(record)
-        if not isinstance(record, dict) or set(record) != set(names):
-            raise ValueError(f"{path}, line {number}: each line must be an object with the keys {names}. Received: {line[:80]}")
         rows.append([str(record[name]) for name in names])
     if not rows:
         raise ValueError(f"{path} has no rows")
