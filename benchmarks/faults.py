@@ -198,7 +198,8 @@ def torment(folder: Path, data_dir: str, *, kills: int, signal_name: str, damage
             if code:
                 result["kills"] += 1
                 result["restarts"] += 1
-            for _ in range(rng.randint(1, 3) if code and result["damages"] < damages else 0):
+            unfinished = code and not (workdir / "summary.json").exists()
+            for _ in range(rng.randint(1, 3) if unfinished and result["damages"] < damages else 0):
                 result["damages"] += damage(workdir / "checkpoints", rng) is not None
         result["runs"] += 1
         result["restarts_after_step_0"] += sum(int(line) > 0 for line in starts.read_text().split())

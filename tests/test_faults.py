@@ -446,6 +446,14 @@ def test_two_workers_equal_two_replicas(data_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_selftest(tmp_path):
+    output = benchmark("trainers.selftest", "--strategy=cpu:2", f"--output={tmp_path / 'found.json'}")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert all(check["ok"] for check in found["checks"])
+    assert f"{len(found['checks'])} of {len(found['checks'])} checks passed" in output
+
+
+@pytest.mark.slow
 def test_memory_stays_flat():
     began = time.monotonic()
     assert "traces of each function: [1, 1, 1, 1]" in benchmark("benchmarks.soak", "--steps=4000")

@@ -22,6 +22,8 @@ log = logging.getLogger("trainers")
 Metrics = dict[str, float]
 Hook = Callable[[str, "Host"], None]
 
+_MOST_TOLD = 10  # bad steps that the console hears of
+
 
 class Host:
     """A model with its task, optimizer and strategy, ready to be trained and evaluated.
@@ -65,7 +67,7 @@ class Host:
         self.metrics: Metrics = {}
         self.split, self.is_best = "train", False
         self.data, self.batch_size = None, 0
-        self._stopped, self._signal = False, 0
+        self._stopped, self._signal, self._told = False, 0, 0
 
     def fit(self, data, *, batch_size: int, timetable: Timetable, hooks: Sequence[Hook] = ()) -> None:
         """Train from where `progress` is to the timetable's end. `data` has `batches` and `steps`; a split "validation" is
@@ -241,7 +243,13 @@ class Host:
         progress.bad_in_a_row = int(bad["in_a_row"])
         for step in sorted((bad["steps"].numpy()[:count] + 1).tolist()):
             progress.bad_steps.append(step)
-            log.warning("step %d: loss or gradient is not finite; skipped. Its examples: %s", step, self.examples_of_step(step))
+            self._told += 1
+            if self._told <= _MOST_TOLD:
+                examples, rest = self.examples_of_step(step), " (more such steps are in metrics.jsonl alone)"
+                log.warning(
+                    "step %d: loss or gradient is not finite; skipped. Its examples: %s%s",
+                    step, examples, rest if self._told == _MOST_TOLD else "",
+                )  # fmt: skip
         if progress.bad_in_a_row >= self.timetable.most_bad_steps:
             self._handle_bad_row(emit)
 
@@ -250,7 +258,8 @@ class Host:
         what = f"{what} had a loss or gradient that is not finite and changed nothing"
         if self.timetable.on_nan == "stop" or (self.timetable.on_nan == "rollback" and not progress.best_step):
             raise FloatingPointError(f"{what}. Try a lower learning rate or optimizer.global_clipnorm=1.0")
-        log.warning("%s; on_nan: %s", what, self.timetable.on_nan)
+        if self._told <= _MOST_TOLD:
+            log.warning("%s; on_nan: %s", what, self.timetable.on_nan)
         if self.timetable.on_nan == "rollback":
             emit("diverged")
         progress.bad_in_a_row = 0
