@@ -12,7 +12,6 @@ times. 50 kills take about 6 minutes on 2 cores; exit code 1 if anything differs
 
 import argparse
 import collections
-import contextlib
 import json
 import os
 import random
@@ -208,46 +207,53 @@ def torment(folder: Path, data_dir: str, *, kills: int, signal_name: str, damage
     return {**result, "differences": found}
 
 
+def workers_config():
+    """The same run, but long enough to be found training."""
+    config = fault_config()
+    config.epochs = 30
+    return config
+
+
 def torment_workers(folder: Path, data_dir: str, *, workers: int, kills: int, seed: int) -> dict:
-    """The same with local workers, of which a random one is killed."""
-    rng, result = random.Random(seed), collections.Counter(kills=0, restarts_after_step_0=0)
+    """The same with local workers, of which a random one is killed some time after the first new checkpoint."""
+    rng, result = random.Random(seed), collections.Counter(kills=0, runs=0, restarts_after_step_0=0)
     own = folder / "config.py"
-    own.write_text("from benchmarks.faults import fault_config as get_config\n")
-    found = []
+    own.write_text("from benchmarks.faults import workers_config as get_config\n")
+    found, log = [], folder / "workers.txt"
 
     def start(name: str) -> subprocess.Popen:
         flags = [f"--config={own}", f"--workdir={folder / name}", f"--data_dir={data_dir}", "--save_every_steps=10"]
         command = [sys.executable, "-m", "trainers.launch", f"--workers={workers}", "--", *flags]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with log.open("wb") as file:
+            return subprocess.Popen(command, stdout=file, stderr=file)
 
-    whole = start("whole")
-    output, _ = whole.communicate(timeout=_LONGEST_RUN)
-    if whole.returncode:
-        return {**result, "differences": [output[-2000:]]}
-    for _ in range(kills):
-        process = start("killed")
-        until = time.monotonic() + _LONGEST_RUN
-        wanted = 10 * rng.randint(1, 3) + 10 * result["kills"]
-        while (
-            process.poll() is None
-            and time.monotonic() < until
-            and not (folder / "killed/checkpoints" / f"{wanted:010d}").exists()
-        ):
-            time.sleep(0.02)
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-        killed_at = time.monotonic()
-        if children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(rng.choice(children)), signal.SIGKILL)
-        output, _ = process.communicate(timeout=_LONGEST_RUN)
-        result["kills"] += 1
-        result["restarts_after_step_0"] += "going on from step" in output
-        result["seconds_until_all_ended"] = max(result["seconds_until_all_ended"], round(time.monotonic() - killed_at, 1))
-        if children and process.returncode == 0:
-            found.append("the launcher said 0 though a worker was killed")
-    process = start("killed")
-    output, _ = process.communicate(timeout=_LONGEST_RUN)
-    found += [output[-2000:]] if process.returncode else differences(folder / "whole", folder / "killed")
+    if start("whole").wait(timeout=_LONGEST_RUN):
+        return {**result, "differences": [log.read_text()[-2000:]]}
+    while result["kills"] < kills:
+        name, code = f"killed{result['runs']}", None
+        while code != 0:
+            before = {path.name for path in (folder / name / "checkpoints").glob("[0-9]*")}
+            process = start(name)
+            until = time.monotonic() + _LONGEST_RUN
+            while process.poll() is None and not {p.name for p in (folder / name / "checkpoints").glob("[0-9]*")} - before:
+                time.sleep(0.02)
+                if time.monotonic() > until:
+                    return {**result, "differences": [f"no checkpoint in {_LONGEST_RUN:.0f} s: {log.read_text()[-2000:]}"]}
+            if result["kills"] < kills:
+                time.sleep(rng.uniform(0, 1))
+                children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+                if children and process.poll() is None:
+                    os.kill(int(rng.choice(children)), signal.SIGKILL)
+                    result["kills"] += 1
+            killed_at = time.monotonic()
+            code = process.wait(timeout=_LONGEST_RUN)
+            if code:
+                seconds = round(time.monotonic() - killed_at, 1)
+                result["most_seconds_until_all_ended"] = max(result["most_seconds_until_all_ended"], seconds)
+            step = log.read_text().partition("going on from step ")[2].partition("\n")[0]
+            result["restarts_after_step_0"] += bool(step) and int(step) > 0
+        result["runs"] += 1
+        found += differences(folder / "whole", folder / name)
     return {**result, "differences": found}
 
 

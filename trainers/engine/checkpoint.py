@@ -4,7 +4,7 @@ A checkpoint is a folder named by its step: state.safetensors (every variable, t
 manifest.json with the size and SHA-256 of both. It is written beside the others and then renamed, so that whatever moment a
 process or a machine dies at, a folder with a step's name is complete.
 
-Training waits for it: written in a second thread, four checkpoints of 128 MB cost a loop on 2 cores 0.7 s, and 0.3 s so.
+Training waits for it: on 2 cores four checkpoints of 128 MB cost a run of 10 s 0.3 s this way, and 0.7 s in a second thread.
 """
 
 import dataclasses
