@@ -291,6 +291,8 @@ def main() -> int:
     for key, value in {**result, "seconds": round(time.monotonic() - began)}.items():
         if key != "differences":
             print(f"{key:<24} {value}")
+    if not result["restarts_after_step_0"]:
+        result["differences"] = [*result["differences"], "no restart began after step 0"]
     for each in result["differences"][:20]:
         print(f"DIFFERENT: {each}")
     print("equal to the bit" if not result["differences"] else f"{len(result['differences'])} differences")

@@ -1,6 +1,9 @@
 """A table of one's own with a dense net: what --data=FILE --target=COLUMN trains.
 
 python -m trainers.train --config=csv_mlp --config.data.path=people.csv --config.data.target=income --workdir=runs/people
+
+On the table of pima_mlp (--config.data.target=8): test accuracy 0.8052 in 5 s, where always saying 0 gives 0.6494. Two
+cores of a Xeon with AVX-512, 2026-11-22.
 """
 
 from trainers.config import Config

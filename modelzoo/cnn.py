@@ -47,12 +47,14 @@ def cnn(
       dropout_dense: rate after each dense layer.
 
     Raises:
-      ValueError: no image, or one smaller than the convolutions need; or `pools` is not as long as `filters`.
+      ValueError: no image, or one smaller than the convolutions need; `pools` is not as long as `filters`; unknown `pooling`.
     """
     if len(input_shape) != 3:
         raise ValueError(f"images have the input_shape (height, width, channels). Received: {input_shape}")
     if len(pools) != len(filters):
         raise ValueError(f"pools must have one number for each of the filters {tuple(filters)}. Received: {tuple(pools)}")
+    if pooling not in POOLING:
+        raise ValueError(f"unknown pooling {pooling!r}. Accepted: {', '.join(POOLING)}")
     inputs = x = keras.Input(input_shape)
     for i, (filter_count, pool) in enumerate(zip(filters, pools, strict=True), start=1):
         if padding == "valid" and min(x.shape[1:3]) < kernel_size + pool - 1:

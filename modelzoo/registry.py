@@ -184,7 +184,11 @@ def create_model(name: str, /, *, dtype: str | None = None, **arguments) -> kera
     except TypeError as error:
         raise ValueError(f"model {name!r}: {error}. It is {name}{signature}") from error
     with _dtype_policy(dtype):
-        return builder(**arguments)
+        try:
+            return builder(**arguments)
+        except TypeError as error:
+            given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+            raise ValueError(f"model {name!r}: {error}. It is {name}{signature}. Received: {given}") from error
 
 
 @contextlib.contextmanager

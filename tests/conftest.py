@@ -39,6 +39,8 @@ def real_data() -> Path:
     folder = os.environ.get("MODELZOO_TEST_DATA")
     if not folder:
         pytest.skip("MODELZOO_TEST_DATA is not set")
+    if not Path(folder).is_dir():
+        pytest.skip(f"MODELZOO_TEST_DATA names no folder: {folder}")
     return Path(folder)
 
 

@@ -7,7 +7,7 @@ from helpers import array_data
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from trainers.data.adapt import as_data
-from trainers.data.encoders import ArrayEncoder
+from trainers.data.encoders import ArrayEncoder, ImageEncoder
 from trainers.data.pipeline import Data, load_data, load_encoder, save_state
 from trainers.data.spec import Spec, Split, Stream
 
@@ -63,10 +63,12 @@ def test_augmentation_belongs_to_the_example_and_only_to_training():
     assert all(np.all(b["x"] == b["y"][:, None, None, None]) for b in collected(numbered(21, augment={"crop": 2}), "train", 7))
 
 
-def test_bytes_become_numbers_from_0_to_1():
+def test_images_become_numbers_from_0_to_1_and_other_bytes_stay():
     data = array_data(np.full((4, 2, 2, 1), 255, np.uint8), np.zeros(4, np.int32), num_classes=2)
-    (batch,) = collected(data, "train", 4)
-    assert (batch["x"].dtype, batch["x"].max()) == (np.float32, 1.0)
+    for encoder, largest in ((ImageEncoder((2, 2, 1)), 1.0), (ArrayEncoder(), 255.0)):
+        data.encoder = encoder
+        (batch,) = collected(data, "train", 4)
+        assert (batch["x"].dtype, batch["x"].max()) == (np.float32, largest)
 
 
 def test_weights_of_examples_enter_the_batch():

@@ -204,6 +204,22 @@ BAD = {
     "unknown plan": ([*DIGITS, "--plan=fast"], "unknown plan 'fast'. Accepted: auto, graph, xla"),
     "unknown metric": ([*DIGITS, "--config.monitor=f2"], "unknown metric to monitor: 'f2'. Accepted: loss, accuracy"),
     "profile": ([*DIGITS, "--profile=5"], "--profile is FROM:TO, two steps. Received: '5'"),
+    "target with a config": ([*DIGITS, "--target=age"], "--target goes with --data, not with --config. Received: --target=age"),
+    "task alone": ([*DIGITS, "--task=0"], "--task is a place in --cluster, which is not given. Received: --task=0"),
+    "cluster with a strategy": (
+        [*DIGITS, "--cluster=localhost:1", "--task=0", "--strategy=cpu:2"],
+        "with --cluster, --strategy is auto or multiworker. Received: cpu:2",
+    ),
+    "config of a finished run": (
+        ["trainers.evaluate", "--config.batch_size=8"],
+        "only trainers.train takes --config.FIELD=VALUE. evaluate received: --config.batch_size=8",
+    ),
+    "config to predict with": (["trainers.predict", "--config.seed", "3", "good.csv"], "predict received: --config.seed=3"),
+    "config of the selftest": (["trainers.selftest", "--config.seed=3"], "selftest received: --config.seed=3"),
+    "flag of another door": (
+        ["trainers.predict", "good.csv", "--strategy=cpu"],
+        "predict takes no --strategy. Accepted: --debug, --workdir",
+    ),
     "no run": (["trainers.evaluate"], "new holds no finished run: there is no config.json"),
     "no run to predict": (["trainers.predict", "good.csv"], "new holds no finished run"),
 }
@@ -212,8 +228,9 @@ BAD = {
 @pytest.fixture(scope="module")
 def bad_results(folder, data_dir) -> dict[str, dict]:
     """Without a network: a proxy that does not answer."""
-    calls = [[*arguments, "--workdir=new", f"--data_dir={data_dir}"] for arguments, _ in BAD.values()]
-    calls = [[a for a in c if c[0] != "trainers.predict" or "data_dir" not in a] for c in calls]
+    places = {"trainers.predict": ["--workdir=new"], "trainers.selftest": []}
+    both = ["--workdir=new", f"--data_dir={data_dir}"]
+    calls = [[*arguments, *places.get(arguments[0], both)] for arguments, _ in BAD.values()]
     return dict(zip(BAD, call(calls, folder, HTTPS_PROXY="http://127.0.0.1:9"), strict=True))
 
 
@@ -259,3 +276,63 @@ def test_help_reads_well(door):
     assert "--workdir: Folder of the run" in result.stdout
     assert "--[no]debug" in result.stdout
     assert "absl" not in result.stdout
+    assert ("--strategy" in result.stdout) == (door != "predict"), "only flags that it reads"
+
+
+FROM_TENSORFLOW = {
+    "in a map": (
+        "<stack traces unavailable> Error in user-defined function passed to ParallelMapDatasetV2:3 transformation with iterator: "
+        "Iterator::Root::Prefetch::ParallelMapV2: ValueError: x of the stream must be finite. Received: nan in example 3\n"
+        'Traceback (most recent call last):\n\n  File "a.py", line 3, in check\n    raise ValueError(text)\n\n'
+        "ValueError: x of the stream must be finite. Received: nan in example 3\n\n\n"
+        "\t [[{{node PyFunc}}]] [Op:IteratorGetNext] name: ",
+        "x of the stream must be finite. Received: nan in example 3",
+    ),
+    "in one line": (
+        "{{function_node __wrapped__IteratorGetNext}} ValueError: bad: y Traceback (most recent call last): x [[{{node PyFunc}}]]",
+        "bad: y",
+    ),
+    "in a graph": (
+        "Graph execution error:\n\nDetected at node PyFunc defined at (most recent call last):\n<stack traces unavailable>\n"
+        "2 root error(s) found.\n  (0) UNKNOWN:  KeyError: 'x'\nTraceback (most recent call last):\n\n\t [[{{node PyFunc}}]]",
+        "KeyError: 'x' (--debug shows where)",
+    ),
+    "while tracing": (
+        'in user code:\n\n    File "a.py", line 3, in f  *\n        return a @ b\n\n    ValueError: Dimensions must be equal\n',
+        "Dimensions must be equal",
+    ),
+    "no Python": (
+        "Graph execution error:\n\nDetected at node 'a/MatMul' defined at (most recent call last):\n"
+        "  File \"a.py\", line 3, in f\n    return a @ b\nNode: 'a/MatMul'\n"
+        "Matrix size-incompatible: In[0]: [2,3], In[1]: [2,3]\n\t [[{{node a/MatMul}}]] [Op:__inference_f_10]",
+        "RuntimeError: Matrix size-incompatible: In[0]: [2,3], In[1]: [2,3] (--debug shows where)",
+    ),
+    "no Python, in a map": (
+        "{{function_node __wrapped__IteratorGetNext_device_/job:localhost}} Error in user-defined function passed to "
+        "MapDataset:2 transformation with iterator: Iterator::Root::Map: Unable to decode bytes as JPEG\n"
+        "\t [[{{node DecodeJpeg}}]] [Op:IteratorGetNext] name: ",
+        "RuntimeError: Unable to decode bytes as JPEG (--debug shows where)",
+    ),
+    "not from a graph": (
+        "a.png: UnidentifiedImageError: no image",
+        "RuntimeError: a.png: UnidentifiedImageError: no image (--debug shows where)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FROM_TENSORFLOW)
+def test_of_a_tensorflow_error_only_what_is_wrong_is_told(name):
+    from trainers.cli import _told
+
+    message, wanted = FROM_TENSORFLOW[name]
+    assert _told(RuntimeError(message)) == wanted
+
+
+@pytest.mark.parametrize("flags", [["--workdir=runs/w/"], ["--config", "a", "--workdir", "runs/w"], ["-workdir", "runs/w"]])
+def test_the_logs_of_workers_lie_beside_the_workdir(flags, tmp_path, monkeypatch):
+    from trainers.launch import _log_file
+
+    monkeypatch.chdir(tmp_path)
+    _log_file(flags, 1).close()
+    assert (tmp_path / "runs" / "w.worker1.log").exists()
+    assert _log_file(["--config=a", "--workdir"], 1) == subprocess.DEVNULL

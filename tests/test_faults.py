@@ -184,6 +184,60 @@ def test_which_checkpoints_are_kept(host, tmp_path):
         progress.step, progress.best_step = before
 
 
+def test_a_run_whose_data_has_changed_is_told(tmp_path):
+    table = tmp_path / "t.csv"
+    rows = [f"{i},{'ab'[i % 2]}" for i in range(60)]
+    table.write_text("\n".join(["x,y", *rows]))
+    given = Config(
+        data=dict(name="csv", path=str(table), target="y"), model=dict(name="mlp", widths=(4,)), batch_size=10, epochs=5,
+        optimizer=dict(name="sgd"),
+    )  # fmt: skip
+    with pytest.raises(Interrupted):
+        run(given, tmp_path / "run", hooks=[lambda e, h: h.interrupt(15) if e == "evaluated" else 0])
+    table.write_text("\n".join(["x,y", *rows, "61,b", "62,a"]))
+    with pytest.raises(ValueError, match="the data has changed since the run began: examples was"):
+        run(given, tmp_path / "run")
+    table.unlink()
+    with pytest.raises(FileNotFoundError, match="no such file or folder: .*t.csv"):
+        run(given, tmp_path / "run")
+    table.write_text("\n".join(["x,y", *rows]))
+    assert run(given, tmp_path / "run")["steps"] == 25
+
+
+def test_fitted_state_without_a_run_is_not_used(whole, data_dir, tmp_path):
+    """A process that died before config.json was written leaves data.json alone."""
+    (tmp_path / "run" / "data").mkdir(parents=True)
+    (tmp_path / "run" / "data" / "data.json").write_text("{}")
+    run(config(), tmp_path / "run", strategy="cpu", data_dir=data_dir)
+    same(tmp_path / "run", whole)
+
+
+def test_skipped_steps_are_told_once_after_a_kill(tmp_path):
+    """Step 25 was bad, its report came at 42; the run goes on from 30, and will report it again."""
+    from trainers.report import metrics_file
+
+    lines = [dict(step=21, split="train"), dict(step=25, split="skipped"), dict(step=42, split="train")]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    class Host:
+        class progress:
+            step, sums = 30, {"loss": 1.0}
+
+    metrics_file(path)("start", Host)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines[:1]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Host.progress.step, Host.progress.sums = 42, {}
+    metrics_file(path)("start", Host)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines
+
+
+def test_an_unwritable_folder(data_dir, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory: .*file/run"):
+        run(config(), tmp_path / "file" / "run", data_dir=data_dir)
+
+
 def test_without_any_good_checkpoint_a_run_begins_anew(whole, data_dir, tmp_path, caplog):
     workdir = tmp_path / "run"
     with pytest.raises(Interrupted):
@@ -261,7 +315,7 @@ def test_two_processes_in_one_folder(tmp_path, data_dir):
 
 
 def test_a_full_disk(whole, data_dir, tmp_path):
-    """Files may not grow over 40 kB: one line, exit code 1, and what was saved before is whole."""
+    """Files may not grow over 10 kB: one line, exit code 1, and what was saved before is whole."""
     workdir = tmp_path / "run"
     with pytest.raises(Interrupted):
         run(
@@ -328,7 +382,7 @@ def test_init_from_a_run(whole, data_dir, tmp_path, caplog):
 
 @pytest.mark.parametrize("on_nan", ["stop", "continue", "rollback"])
 def test_what_happens_after_bad_steps_in_a_row(on_nan, data_dir, tmp_path):
-    """Weights that are blown up to infinity after step 25: no step is finite until they are rolled back."""
+    """Weights that are blown up at step 30: no step is finite until they are rolled back."""
 
     def blow_up(event, host):
         if event == "loop" and host.progress.step == 30:

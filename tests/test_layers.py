@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+import modelzoo
 from modelzoo.cnn import cnn
 from modelzoo.counting import layer_multiply_adds
 from modelzoo.layers import AttentionPooling, SinusoidalPositions
@@ -187,3 +188,15 @@ def test_multiply_adds_are_those_of_the_papers():
     assert count(encoder) == 64 * 128 * 128 + block + 1280
     depthwise = keras.Sequential([keras.Input((9, 9, 4)), layers.DepthwiseConv2D(3, depth_multiplier=2)])
     assert layer_multiply_adds(depthwise.layers[0]) == 7 * 7 * 4 * 2 * 9
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("transformer", {}), ("transformer", dict(pooling="cls")), ("lstm", dict(pooling="mean")), ("attention_lstm", {})],
+)
+def test_a_row_without_tokens_gives_numbers(name, options):
+    tiny = dict(input_shape=(5,), num_classes=3, vocab_size=9, embed_dim=8)
+    model = modelzoo.create_model(name, **tiny, **options)
+    found = np.asarray(model(np.stack([TOKENS[0], np.zeros(5, np.int32)])))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[:1], np.asarray(model(TOKENS[:1])), rtol=0, atol=1e-6)

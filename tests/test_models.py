@@ -126,6 +126,12 @@ def test_takes_other_inputs_than_its_defaults(name):
     assert (model.input_shape[1:], model.output_shape) == (shape, (None, 4))
 
 
+@pytest.mark.parametrize("pools", [(1, 1), (2, 1)])
+def test_an_unknown_pooling_is_told(pools):
+    with pytest.raises(ValueError, match="unknown pooling 'maxx'. Accepted: max, average"):
+        modelzoo.create_model("cnn", input_shape=(8, 8, 1), num_classes=3, filters=(4, 8), pools=pools, pooling="maxx")
+
+
 def test_builders_give_the_same_under_pytorch(tmp_path):
     """With the weights that they have here: the builders use keras.ops alone."""
     pytest.importorskip("torch", reason="the [parity] extra is not installed")

@@ -64,6 +64,10 @@ def test_builders_of_the_users_own():
         (lambda: modelzoo.create_model("mpl"), "unknown model 'mpl'. Nearest: mlp"),
         (lambda: modelzoo.create_model("mlp"), "missing a required argument: 'input_shape'. It is mlp"),
         (lambda: modelzoo.create_model("mlp_784_128_10", widht=3), "unexpected keyword argument 'widht'"),
+        (
+            lambda: modelzoo.create_model("mlp", input_shape=(4,), num_classes=2, widths=64),
+            r"model 'mlp': 'int' object is not iterable. It is mlp\(.*widths: tuple\[int, ...\] = \(128,\).* Received: .*widths=64",
+        ),
         (lambda: modelzoo.model_info("zzzzzz"), "unknown model 'zzzzzz'. Nearest: attention_lstm"),
     ],
 )
@@ -103,6 +107,7 @@ def test_the_command_line(capsys):
     for argv, message in (
         (["show", "mpl"], "error: unknown model 'mpl'. Nearest: mlp"),
         (["list", "x*"], "error: no model matches 'x*'. There are: attention_lstm"),
+        (["show", "mlp", "widths=64"], "error: model 'mlp': 'int' object is not iterable. It is mlp("),
         (["show", "mlp", "widths"], "error: an argument is NAME=VALUE. Received: 'widths'"),
     ):
         assert main(argv) == 1

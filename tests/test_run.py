@@ -1,6 +1,10 @@
 """A run: its folder, resuming, evaluating and predicting."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -322,3 +326,31 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, data_dir):
 def test_a_trace_of_the_profiler(tmp_path, data_dir):
     run(config(epochs=1), tmp_path / "run", data_dir=data_dir, profile_steps=(5, 10))
     assert list((tmp_path / "run" / "tensorboard").glob("plugins/profile/*/*.xplane.pb"))
+
+
+def test_a_model_with_layers_of_its_own_is_evaluated_in_another_process(data_dir, tmp_path):
+    """Keras finds a registered layer only once the file that defines it was imported."""
+    (tmp_path / "own_model.py").write_text(
+        "import keras\n"
+        "@keras.saving.register_keras_serializable('own')\n"
+        "class Twice(keras.layers.Layer):\n"
+        "    def call(self, x):\n        return 2 * x\n"
+        "def build(input_shape, num_classes):\n"
+        "    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), Twice(), keras.layers.Dense(num_classes)])\n"
+    )
+    flags = ["--workdir=run", f"--data_dir={data_dir}"]
+    (tmp_path / "config.py").write_text(
+        "from trainers import Config\n"
+        "def get_config():\n"
+        "    return Config(data=dict(name='digits'), model=dict(name='own_model:build'), optimizer=dict(name='sgd'), batch_size=32, steps=2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    outputs = []
+    for command in (["trainers.train", "--config=config.py"], ["trainers.evaluate"]):
+        result = subprocess.run(
+            [sys.executable, "-m", *command, *flags], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr[-1000:]
+        outputs.append(result.stdout)
+    accuracy = json.loads((tmp_path / "run" / "summary.json").read_text())["test"]["accuracy"]
+    assert f"accuracy         {accuracy:.4f}" in outputs[1]

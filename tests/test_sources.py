@@ -87,6 +87,15 @@ def test_without_a_header_columns_have_numbers(tmp_path):
     np.testing.assert_array_equal(bare.arrays("test").x, table(write(tmp_path / "plain.csv")).arrays("test").x)
 
 
+def test_a_row_like_the_numbers_of_the_columns_is_no_header(tmp_path):
+    rows = [["0", "1", "no"], *[[str(i % 7), str(i % 5), ("no", "yes")[i % 2]] for i in range(60)]]
+    data = load_data({"name": "csv", "path": write(tmp_path / "bare.csv", rows), "target": 2})
+    assert data.encoder.names == ["0", "1"]
+    assert data.encoder.read(tmp_path / "bare.csv") == [row[:2] for row in rows]
+    named = load_data({"name": "csv", "path": write(tmp_path / "named.csv", rows), "target": 2, "header": True})
+    assert named.encoder.read(tmp_path / "named.csv") == [row[:2] for row in rows[1:]]
+
+
 def test_missing_values(tmp_path, caplog):
     rows = [list(row) for row in ROWS]
     rows[1][0], rows[5][0], rows[7][1], rows[9][3] = "", "unknown", "NA", ""
@@ -146,6 +155,11 @@ def test_rows_to_predict(tmp_path):
         path = tmp_path / f"{name}.csv"
         write(path, rows)
         np.testing.assert_array_equal(encoder.encode(encoder.read(path)), wanted, err_msg=name)
+    write(tmp_path / "header.csv", ROWS[:1])
+    with pytest.raises(ValueError, match="header.csv has no rows after its header. Received: age, job, city, income"):
+        encoder.read(tmp_path / "header.csv")
+    with pytest.raises(ValueError, match="there must be a row or more, with the cells age, job, city. Received: none"):
+        encoder.encode([])
     write(tmp_path / "other.csv", [["a", "b"], ["1", "2"]])
     with pytest.raises(ValueError, match="other.csv must have the columns age, job, city. It has: a, b"):
         encoder.read(tmp_path / "other.csv")
@@ -162,7 +176,7 @@ def test_rows_to_predict(tmp_path):
         ([*ROWS, ["1", "2"]], {}, "people.csv, line 62: 2 cells, where the first row has 4"),
         ([*ROWS, ["1", "clerk", "Oslo", "middle"]], {}, "two examples or more. Received: one of 'middle'"),
         ([*ROWS, ["inf", "clerk", "Oslo", "low"]], {"test": 0.0}, "column 'age' must be finite. Received: inf"),
-        (ROWS[:1], {}, "people.csv has no row"),
+        (ROWS[:1], {}, "people.csv has no rows after its header. Received: age, job, city, income"),
         ([], {}, "people.csv has no rows"),
         (ROWS, {"test": 1.5}, "test must be a share from 0 to 1. Received: 1.5"),
         (ROWS[:4], {"target": "age", "number": True, "test": 0.1}, "3 examples are too few for a test part of 10%"),
@@ -210,6 +224,18 @@ def test_the_vocabulary_is_of_the_training_split_alone_and_always_the_same(tmp_p
     assert data[0].encoder.state == data[1].encoder.state
     assert data[0].spec.vocab_size == 2 + 1 + data[0].spec.examples["train"]
     assert np.all((data[0].arrays("test").x == 1).sum(1) == 1), "a word that training did not have is unknown"
+
+
+def test_what_cannot_be_read_names_the_file(tmp_path):
+    content = bytearray(gzip.compress("\n".join(",".join(row) for row in ROWS).encode()))
+    content[20] ^= 0xFF
+    (tmp_path / "t.csv.gz").write_bytes(content)
+    with pytest.raises(ValueError, match="t.csv.gz is damaged: .*Expected: a whole gzip file"):
+        table(str(tmp_path / "t.csv.gz"))
+    for cell in ("[" * 100_000, "9" * 5000):
+        (tmp_path / "bad.jsonl").write_text('{"text": "a", "label": 1}\n{"text": "b", "label": ' + cell + "}\n")
+        with pytest.raises(ValueError, match="bad.jsonl, line 2 is no JSON that can be read"):
+            load_data({"name": "text", "path": str(tmp_path / "bad.jsonl")})
 
 
 def test_chinese_and_json_lines(tmp_path):

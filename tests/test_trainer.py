@@ -163,3 +163,70 @@ def test_probabilities_are_accepted_when_said(one_replica):
         model, task=dict(from_logits=False), optimizer=dict(name="adam", learning_rate=0.01), strategy=one_replica
     ).fit(TRAIN, epochs=5, verbose=False)
     assert history["accuracy"][-1] > 0.8
+
+
+def test_a_schedule_spans_each_fit():
+    """Not what was evaluated before, and not the fit before; the moments stay."""
+    given = dict(name="adam", learning_rate=0.01, schedule="linear")
+    trainer = Trainer(net(), optimizer=given, strategy="cpu")
+    trainer.evaluate((X, Y))
+    rates = []
+
+    def keep(event, host):
+        if event == "metrics":
+            rates.append(host.learning_rate)
+
+    for _ in range(2):
+        trainer.fit((X, Y), epochs=2, hooks=[keep], verbose=False)
+    assert rates == pytest.approx([0.005, 0.0] * 2, abs=1e-8)
+    assert int(trainer._host.state.optimizer.iterations.numpy()) == trainer._host.progress.step
+
+
+def test_epochs_of_a_second_fit_are_whole():
+    trainer = Trainer(net(), strategy="cpu")
+    trainer.fit((X, Y), steps=3, verbose=False)
+    history = trainer.fit((X, Y), validation_data=(X, Y), epochs=2, verbose=False)
+    assert [len(values) for values in history.values()] == [2] * len(history)
+    with pytest.raises(ValueError, match="patience and restore_best need validation_data"):
+        trainer.fit((X, Y), patience=2)
+
+
+def test_bytes_are_taken_as_keras_takes_them():
+    model, x = net(), np.random.default_rng(0).integers(0, 256, (10, X.shape[1])).astype(np.uint8)
+    np.testing.assert_allclose(Trainer(model, strategy="cpu").predict(x), model(x.astype(np.float32)), rtol=1e-5, atol=1e-4)
+
+
+def test_batches_that_grow_lose_no_row():
+    parts = [tf.data.Dataset.from_tensor_slices((X[a:b], Y[a:b])).batch(b - a) for a, b in ((0, 4), (4, 16), (16, 20))]
+    trainer = Trainer(net(), strategy="cpu")
+    found = trainer.evaluate(parts[0].concatenate(parts[1]).concatenate(parts[2]))
+    assert found == pytest.approx(trainer.evaluate((X[:20], Y[:20])), abs=1e-6)
+
+
+def test_one_hot_integers_are_labels_too():
+    trainer = Trainer(net(), strategy="cpu")
+    classes = trainer.model.output_shape[-1]
+    found = trainer.evaluate((X, np.eye(classes, dtype=int)[Y]))
+    assert found["loss"] == pytest.approx(trainer.evaluate((X, Y))["loss"], abs=1e-6)
+
+
+def test_optimizers_that_would_go_wrong_are_refused():
+    adam = keras.optimizers.Adam
+    for optimizer, message in (
+        (adam(loss_scale_factor=1024.0), "optimizer argument loss_scale_factor is not accepted"),
+        (adam(gradient_accumulation_steps=2), "optimizer argument gradient_accumulation_steps is not accepted"),
+        (keras.optimizers.LossScaleOptimizer(adam()), "optimizer LossScaleOptimizer is not accepted"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Trainer(net(), optimizer=optimizer, strategy="cpu").fit((X, Y), verbose=False)
+
+
+def test_what_is_spared_weight_decay_stays_spared():
+    from trainers.engine.optimizers import make_pure
+
+    given, model = keras.optimizers.AdamW(1e-2, weight_decay=0.5), net()
+    given.exclude_from_weight_decay(var_names=["bias"])
+    pure = make_pure(given)
+    pure.build(model.trainable_variables)
+    spared = [not pure._use_weight_decay(v) for v in model.trainable_variables]
+    assert spared == ["bias" in v.path for v in model.trainable_variables]

@@ -1,9 +1,12 @@
 """What the doors share: flags, --config.KEY=VALUE, and errors of one line."""
 
+import builtins
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -29,8 +32,8 @@ def door(main: Callable[[list[str]], None]) -> Callable[[], None]:
 
 def _parsed(main: Callable, argv: list[str]) -> list[str]:
     module = sys.modules[main.__module__]
+    where = sys.argv[0] if main.__module__ == "__main__" else main.__module__
     if {"--help", "-h", "-help", "--helpshort"} & set(argv):
-        where = sys.argv[0] if main.__module__ == "__main__" else main.__module__
         print(f"{module.__doc__}\nFlags:\n{flags.FLAGS.module_help(where).partition(':')[2]}")
         sys.exit(0)
     arguments = iter(argv)
@@ -42,9 +45,21 @@ def _parsed(main: Callable, argv: list[str]) -> list[str]:
         else:
             rest.append(argument)
     try:
-        return flags.FLAGS(rest)
+        rest = flags.FLAGS(rest)
+        _refuse_others(Path(main.__code__.co_filename).stem, where)
     except flags.Error as error:
         _fail(error)
+    return rest
+
+
+def _refuse_others(door: str, where: str) -> None:
+    """flags.Error if something was given that only other doors read."""
+    own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(where)]
+    if overrides and "config" not in own:
+        raise flags.Error(f"only trainers.train takes --config.FIELD=VALUE. {door} received: --config.{overrides[0]}")
+    for flag in flags.FLAGS.get_flags_for_module(__name__):
+        if flag.present and flag.name not in own:
+            raise flags.Error(f"{door} takes no --{flag.name}. Accepted: {', '.join(f'--{name}' for name in sorted(own))}")
 
 
 def _guarded(main: Callable, arguments: list[str]) -> None:
@@ -80,17 +95,42 @@ class _Formatter(logging.Formatter):
 
 
 def _fail(error: Exception) -> None:
-    message = " ".join(_without_trace(str(error)).split()) or type(error).__name__
-    expected = isinstance(error, ValueError | OSError | ImportError | FloatingPointError | flags.Error)
-    if not expected:
-        message = f"{type(error).__name__}: {message} (--debug shows where)"
-    print(f"error: {message[:2000]}", file=sys.stderr)
+    print(f"error: {_told(error)[:2000]}", file=sys.stderr)
     sys.exit(1)
 
 
-def _without_trace(message: str) -> str:
-    """Without the lines that TensorFlow puts before what is wrong: where the graph was made."""
-    if not message.startswith("Graph execution error"):
-        return message
-    noise = ("Graph execution error", "Detected at node", "File ", " ", "<stack_traces", "(most recent")
-    return "\n".join(line for line in message.splitlines() if line.strip() and not line.startswith(noise))
+def _told(error: Exception) -> str:
+    """One line; of an error that TensorFlow passes on, the Python error in it, or the first line that says what is wrong."""
+    kind, name, message = type(error), type(error).__name__, str(error)
+    if _FROM_A_GRAPH.search(message):
+        raised = _PYTHON_ERROR.search(message)
+        if raised:
+            name, message = raised[1], raised[2]
+            kind = getattr(builtins, name, Exception)
+        else:
+            message = _first_meaningful(message)
+    message = " ".join(message.split()) or name
+    expected = issubclass(kind, ValueError | OSError | ImportError | FloatingPointError | flags.Error)
+    return message if expected else f"{name}: {message} (--debug shows where)"
+
+
+_FROM_A_GRAPH = re.compile(r"Graph execution error|in user code:|<stack[ _]traces|\[\[\{\{node|\{\{function_node")
+_PYTHON_ERROR = re.compile(
+    r"\b(\w+(?:Error|Exception)): (?!Graph execution error)(.+?)\s*(?:\n\s*\n|Traceback \(most recent|\[\[\{\{node|\[Op:|\Z)",
+    re.DOTALL,
+)
+_PARTS_WITHOUT_MEANING = re.compile(
+    r"<stack[ _]traces[^>]*>|\{\{function_node [^}]*\}\}|\[\[\{\{node [^}]*\}\}\]\]|\[Op:\w+\]( name:.*)?"
+    r"|Error in user-defined function passed to \S+ transformation with iterator: \S+:"
+)
+_LINES_WITHOUT_MEANING = re.compile(
+    r"\s*(Graph execution error|Detected at node|Node: |File |\(most recent|\d+ root error)|\s{3,}"
+)
+
+
+def _first_meaningful(message: str) -> str:
+    for line in message.splitlines():
+        meaning = _PARTS_WITHOUT_MEANING.sub("", line).strip()
+        if meaning and not _LINES_WITHOUT_MEANING.match(line):
+            return meaning
+    return message

@@ -51,7 +51,9 @@ def _start(flags: list[str], cluster: str, task: int) -> subprocess.Popen:
 
 
 def _log_file(flags: list[str], task: int):
-    workdir = next((flag.partition("=")[2] for flag in flags if flag.startswith("--workdir=")), None)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--workdir", "-workdir", nargs="?")  # trainers.train tells that it lacks a value
+    workdir = parser.parse_known_args(flags)[0].workdir
     if not workdir:
         return subprocess.DEVNULL
     path = Path(f"{workdir.rstrip('/')}.worker{task}.log")

@@ -13,7 +13,7 @@ from absl import flags
 from trainers import cli as shared
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-flags.adopt_module_key_flags(shared)
+flags.declare_key_flag("debug")
 
 
 def main(files: list[str]) -> None:

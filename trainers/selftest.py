@@ -31,11 +31,12 @@ def main(arguments: list[str]) -> None:
     for check in found["checks"]:
         print(f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']:<36} {check['found']} (wanted: {check['wanted']})")
     speed = found["throughput"]
-    share = "unknown peak" if speed["share_of_peak"] is None else f"{speed['share_of_peak']:.1%} of the peak"
-    print(
-        f"     {found['device']}, {found['replicas']} replicas: {speed['examples_per_second']:,} examples/s, "
-        f"{speed['tera_operations_per_second']} Tflop/s, {share}"
-    )
+    if speed:
+        share = "unknown peak" if speed["share_of_peak"] is None else f"{speed['share_of_peak']:.1%} of the peak"
+        print(
+            f"     {found['device']}, {found['replicas']} replicas: {speed['examples_per_second']:,} examples/s, "
+            f"{speed['tera_operations_per_second']} Tflop/s, {share}"
+        )
     Path(OUTPUT.value).write_text(json.dumps(found, indent=1) + "\n")
     failed = sum(not check["ok"] for check in found["checks"])
     print(f"{len(found['checks']) - failed} of {len(found['checks'])} checks passed; {OUTPUT.value} has them all")

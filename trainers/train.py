@@ -43,6 +43,12 @@ def main(arguments: list[str]) -> None:
         raise ValueError("give either --config or --data; `ls configs` shows the configs there are")
     if WORKDIR.value is None:
         raise ValueError("give --workdir, the folder that the run is written to")
+    if CONFIG.value and TARGET.value is not None:
+        raise ValueError(f"--target goes with --data, not with --config. Received: --target={TARGET.value}")
+    if TASK.value is not None and not CLUSTER.value:
+        raise ValueError(f"--task is a place in --cluster, which is not given. Received: --task={TASK.value}")
+    if CLUSTER.value and shared.STRATEGY.value not in ("auto", "multiworker"):
+        raise ValueError(f"with --cluster, --strategy is auto or multiworker. Received: {shared.STRATEGY.value}")
     if CLUSTER.value:
         set_cluster(CLUSTER.value, TASK.value)
     if DATA.value:

@@ -15,7 +15,8 @@ def as_sequence(input_shape: tuple[int, ...], vocab_size: int | None, embed_dim:
     Masks are passed on by hand: what Keras does by itself forgets them after an attention without a norm before it.
 
     Returns:
-      (inputs, x [B, T, D] of tokens or [B, T, F] of vectors, mask [B, T] with True for what is no padding; None for vectors)
+      (inputs, x [B, T, D] of tokens or [B, T, F] of vectors, mask [B, T] with True for what is no padding, and everywhere
+      where a row is nothing but padding, so that no mean is over nothing; None for vectors)
 
     Raises:
       ValueError: a shape that is none of these.
@@ -24,7 +25,9 @@ def as_sequence(input_shape: tuple[int, ...], vocab_size: int | None, embed_dim:
         if len(input_shape) != 1:
             raise ValueError(f"tokens have the input_shape (steps,). Received: {input_shape} with vocab_size={vocab_size}")
         inputs = keras.Input(input_shape, dtype="int32")
-        return inputs, layers.Embedding(vocab_size, embed_dim, name="embedding")(inputs), ops.not_equal(inputs, 0)
+        is_token = ops.not_equal(inputs, 0)
+        mask = ops.logical_or(is_token, ops.logical_not(ops.any(is_token, axis=1, keepdims=True)))  # without a token: all
+        return inputs, layers.Embedding(vocab_size, embed_dim, name="embedding")(inputs), mask
     if len(input_shape) not in (2, 3):
         raise ValueError(
             f"a sequence has the input_shape (steps, features), or (height, width, channels) to be read row by row; "

@@ -37,7 +37,7 @@ def _split(name: str, given) -> Split | Batches:
 
 
 def _batches(name: str, dataset: tf.data.Dataset) -> Batches:
-    """Batches under the names "x", "y", "w"; all as large as the first."""
+    """Batches under the names "x", "y", "w"; all as large as the largest."""
     dataset = dataset.map(
         lambda *parts: _named(name, parts[0] if len(parts) == 1 else parts), num_parallel_calls=tf.data.AUTOTUNE
     )
@@ -54,7 +54,7 @@ def _batches(name: str, dataset: tf.data.Dataset) -> Batches:
     sizes = [int(size) for size in dataset.map(lambda batch: tf.shape(batch["w"])[0]).as_numpy_iterator()]  # one pass, to count
     if not sizes:
         raise ValueError(f"{name}: the dataset is empty")
-    return Batches(dataset, sizes[0], len(sizes), sum(sizes))
+    return Batches(dataset, max(sizes), len(sizes), sum(sizes))
 
 
 def _named(name: str, given) -> dict:

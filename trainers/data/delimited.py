@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import io
 import json
+import zlib
 from pathlib import Path
 
 csv.field_size_limit(2**27)
@@ -58,6 +59,8 @@ def read_rows(path: Path, layout: Layout) -> tuple[list[str], list[list[str]], L
     names = rows.pop(0) if header else [str(i) for i in range(width)]
     if len(set(names)) < len(names):
         raise ValueError(f"{path}: two columns have one name. Received: {', '.join(names)}")
+    if not rows:
+        raise ValueError(f"{path} has no rows after its header. Received: {', '.join(names)}")
     return names, rows, dataclasses.replace(layout, separator=separator, header=header)
 
 
@@ -80,8 +83,8 @@ def read_records(path: Path, layout: Layout) -> tuple[list[str], list[list[str]]
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number} is no JSON: {error}") from error
+        except (ValueError, RecursionError) as error:  # also an integer of too many digits, and too many brackets
+            raise ValueError(f"{path}, line {number} is no JSON that can be read: {error}") from error
         if not isinstance(record, dict) or not record or set(record) != set(names or record):
             keys = f"the keys {names}" if names else "keys"
             raise ValueError(f"{path}, line {number}: each line must be an object with {keys}. Received: {line[:80]}")
@@ -112,11 +115,14 @@ def is_number(cell: str) -> bool:
 
 def _decoded(path: Path, encoding: str) -> str:
     content = path.read_bytes()
-    try:
-        if content[:2] == b"\x1f\x8b":
+    if content[:2] == b"\x1f\x8b":
+        try:
             content = gzip.decompress(content)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path} is damaged: {error}. Expected: a whole gzip file") from error
+    try:
         text = content.decode("utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding)
-    except (UnicodeDecodeError, LookupError, EOFError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, LookupError) as error:
         raise ValueError(f"{path} is not {encoding} text: {error}. Give its encoding, such as latin-1") from error
     if "\0" in text:
         raise ValueError(f"{path} is no text: it has NUL bytes")

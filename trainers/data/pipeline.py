@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import itertools
-import json
 import logging
 import operator
 import pkgutil
@@ -15,11 +14,14 @@ import tensorflow as tf
 from trainers.config import construct, find_by_name
 from trainers.data import sources
 from trainers.data.augment import make_augment
+from trainers.data.batches import batches_of_arrays, batches_of_stream, padded
 from trainers.data.delimited import is_number
-from trainers.data.encoders import ENCODERS, Encoder
+from trainers.data.encoders import ENCODERS, ArrayEncoder, Encoder, ImageEncoder
 from trainers.data.encoders.base import check_finite
-from trainers.data.order import batch_indices, permuted, permuted_in_windows, steps_per_epoch, uniform
+from trainers.data.encoders.image import is_images
+from trainers.data.order import batch_indices, permuted_in_windows, steps_per_epoch
 from trainers.data.spec import Batches, Source, Spec, Split, Stream
+from trainers.files import read_json, write_json
 
 log = logging.getLogger("trainers")
 
@@ -40,6 +42,7 @@ class Data:
     ) -> None:
         self.spec, self.encoder, self._splits = spec, encoder, splits
         self._augment = make_augment(augment) if augment else None
+        self._tensors: dict[str, dict] = {}  # of splits in memory, copied once
 
     def steps(self, split: str, batch_size: int) -> int:
         """Batches that hold the split once."""
@@ -59,7 +62,7 @@ class Data:
 
     def encode(self, raw):
         """x for a model, from what `encoder.read` gives."""
-        return _as_float(self.encoder.encode(raw))
+        return self._as_float(self.encoder.encode(raw))
 
     def batches(
         self,
@@ -83,11 +86,14 @@ class Data:
         index, hosts = share
         mine = slice(index * batch_size // hosts, (index + 1) * batch_size // hosts)
         if isinstance(found, Batches):
-            dataset = _padded(found, batch_size, training=training, start_step=start_step, mine=mine)
+            dataset = padded(found, batch_size, training=training, start_step=start_step, mine=mine)
         else:
-            make = _batches_of_arrays if isinstance(found, Split) else _batches_of_stream
-            augment = self._augment if training else None
-            dataset = make(found, batch_size, training=training, seed=seed, start_step=start_step, augment=augment, mine=mine)
+            options = dict(training=training, seed=seed, start_step=start_step, mine=mine)
+            options |= dict(augment=self._augment if training else None, as_float=self._as_float)
+            if isinstance(found, Split):
+                dataset = batches_of_arrays(self._in_memory(split), len(found), batch_size, **options)
+            else:
+                dataset = batches_of_stream(found, batch_size, **options)
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -106,75 +112,23 @@ class Data:
             indices = permuted_in_windows(indices, len(found), found.window, seed, epoch)
         return indices.numpy().tolist()
 
+    def _in_memory(self, split: str) -> dict:
+        """The split's arrays as tensors, {"x", "y"} and, where examples have weights, "w"."""
+        if split not in self._tensors:
+            arrays = self._splits[split]
+            weights = {} if arrays.w is None else {"w": arrays.w.astype(np.float32)}
+            self._tensors[split] = tf.nest.map_structure(tf.constant, {"x": arrays.x, "y": arrays.y, **weights})
+        return self._tensors[split]
+
+    def _as_float(self, x):
+        """Bytes become float32: images from 0 to 1, anything else as it is."""
+        scale = 255 if isinstance(self.encoder, ImageEncoder) else 1
+        return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32) / scale if t.dtype == np.uint8 else t, x)
+
     def _split(self, name: str) -> Split | Stream | Batches:
         if name not in self._splits:
             raise ValueError(f"the data has no split {name!r}. It has: {', '.join(self._splits)}")
         return self._splits[name]
-
-
-def _batches_of_arrays(split: Split, batch_size: int, *, training, seed, start_step, augment, mine) -> tf.data.Dataset:
-    tensors = tf.nest.map_structure(tf.constant, {"x": split.x, "y": split.y})
-    example_weights = None if split.w is None else tf.constant(split.w, tf.float32)
-
-    def batch(step):
-        indices, weights, epoch = batch_indices(step, size=len(split), batch_size=batch_size, seed=seed, shuffle=training)
-        indices, weights = indices[mine], weights[mine]
-        found = tf.nest.map_structure(lambda t: tf.gather(t, indices), tensors)
-        if example_weights is not None:
-            weights *= tf.gather(example_weights, indices)
-        if augment:
-            found["x"] = augment(found["x"], lambda stream: uniform(indices, seed=seed, epoch=epoch, stream=stream))
-        return {"x": _as_float(found["x"]), "y": found["y"], "w": weights}
-
-    last = tf.int64.max if training else steps_per_epoch(len(split), batch_size)
-    return tf.data.Dataset.range(start_step, last).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _batches_of_stream(split: Stream, batch_size: int, *, training, seed, start_step, augment, mine) -> tf.data.Dataset:
-    examples = split.dataset.enumerate()  # (index, example)
-    in_windows, windows = examples.batch(split.window).enumerate(), steps_per_epoch(len(split), split.window)
-
-    def pad(indices, examples, epoch):
-        real = tf.shape(indices, tf.int64)[0]
-        places = tf.range(batch_size, dtype=tf.int64)[mine]
-        rows = places % real
-        indices, examples = tf.nest.map_structure(lambda t: tf.gather(t, rows), (indices, examples))
-        if augment:
-            examples["x"] = augment(examples["x"], lambda stream: uniform(indices, seed=seed, epoch=epoch, stream=stream))
-        weights = tf.cast(places < real, tf.float32)
-        return {"x": _as_float(examples["x"]), "y": examples["y"], "w": weights}
-
-    def shuffled(window, batch, epoch):
-        size = tf.shape(batch[0], tf.int64)[0]
-        order = permuted(tf.range(size), size, seed, epoch * windows + window)
-        return tf.nest.map_structure(lambda t: tf.gather(t, order), batch)
-
-    def epoch_batches(epoch):
-        if training:
-            batches = in_windows.map(lambda window, batch: shuffled(window, batch, epoch)).rebatch(batch_size)
-        else:
-            batches = examples.batch(batch_size)
-        return batches.map(lambda i, e: pad(i, e, epoch), num_parallel_calls=tf.data.AUTOTUNE)
-
-    first, skipped = divmod(start_step, steps_per_epoch(len(split), batch_size))
-    epochs = tf.data.Dataset.range(first, tf.int64.max if training else 1)
-    return epochs.flat_map(epoch_batches).skip(skipped)
-
-
-def _padded(batches: Batches, batch_size: int, *, training: bool, start_step: int, mine: slice) -> tf.data.Dataset:
-    def pad(batch):
-        real, places = tf.shape(batch["w"])[0], tf.range(batch_size)[mine]
-        padded = tf.nest.map_structure(lambda t: tf.gather(t, places % real), batch)
-        return {**padded, "x": _as_float(padded["x"]), "w": tf.where(places < real, padded["w"], 0.0)}
-
-    dataset = batches.dataset if batches.batch_size == batch_size else batches.dataset.rebatch(batch_size)
-    dataset = dataset.repeat() if training else dataset
-    return dataset.skip(start_step).map(pad, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _as_float(x):
-    """Bytes become numbers from 0 to 1."""
-    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32) / 255 if t.dtype == np.uint8 else t, x)
 
 
 def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None = None) -> Data:
@@ -220,23 +174,35 @@ def _open(name: str, arguments: dict, data_dir: str | None) -> Source:
     if isinstance(found, Source):
         return found
     splits = {split: Split(*map(np.asarray, arrays)) for split, arrays in found.items()}
-    return Source(splits, is_number=np.issubdtype(splits["train"].y.dtype, np.floating) and splits["train"].y.ndim == 1)
+    x, y = splits["train"].x, splits["train"].y
+    encoder = ImageEncoder(x.shape[1:]) if is_images(x) else ArrayEncoder()
+    return Source(splits, encoder, is_number=np.issubdtype(y.dtype, np.floating) and y.ndim == 1)
 
 
 def load_encoder(state_dir: Path) -> tuple[Spec, Encoder]:
     """What a run has learnt of its data, without reading any of it."""
-    state = json.loads((state_dir / STATE_FILE).read_text())
-    encoder = ENCODERS[state["encoder"].pop("name")](**state["encoder"])
-    return Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["spec"].items()}), encoder
+    state = read_json(state_dir / STATE_FILE)
+    try:
+        encoder = ENCODERS[state["encoder"].pop("name")](**state["encoder"])
+        return Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["spec"].items()}), encoder
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{state_dir / STATE_FILE} is damaged: {error}") from error
+
+
+def check_same_data(data: Data, state_dir: Path) -> None:
+    """ValueError if the data is not what the run in whose folder the state is began with."""
+    then, _ = load_encoder(state_dir)
+    for field in dataclasses.fields(Spec):
+        before, now = getattr(then, field.name), getattr(data.spec, field.name)
+        if before != now:
+            raise ValueError(f"the data has changed since the run began: {field.name} was {before}, now it is {now}")
 
 
 def save_state(data: Data, state_dir: Path) -> None:
     """Keep what load_encoder reads."""
     state = {"spec": dataclasses.asdict(data.spec), "encoder": {"name": data.encoder.name, **data.encoder.state}}
     state_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = state_dir / f"unfinished_{STATE_FILE}"
-    unfinished.write_text(json.dumps(state, indent=1, ensure_ascii=False))
-    unfinished.replace(state_dir / STATE_FILE)
+    write_json(state_dir / STATE_FILE, state)
 
 
 def _raw_x(split: Split | Stream):
@@ -290,17 +256,20 @@ def _encoded_stream(
     first = next(dataset.batch(1).as_numpy_iterator())
     x = np.asarray(encoder.encode(first["x"]))
 
-    def encode(raw_x, raw_y):
-        y = raw_y.astype(np.float32) if names is None else _class_numbers("the stream", raw_y, names, numbered)
-        return check_finite(np.asarray(encoder.encode(raw_x)), "x of the stream"), y
+    def encode(block, raw_x, raw_y):
+        what = f"the stream, counted from example {block * _ENCODED_TOGETHER}"
+        y = raw_y.astype(np.float32) if names is None else _class_numbers(what, raw_y, names, numbered)
+        return check_finite(np.asarray(encoder.encode(raw_x)), f"x of {what},"), y
 
-    def encode_batch(batch):
-        encoded = tf.numpy_function(encode, (batch["x"], batch["y"]), (x.dtype, tf.float32 if names is None else tf.int32))
+    def encode_batch(block, batch):
+        kinds = (x.dtype, tf.float32 if names is None else tf.int32)
+        encoded = tf.numpy_function(encode, (block, batch["x"], batch["y"]), kinds)
         for tensor, shape in zip(encoded, (x.shape[1:], first["y"].shape[1:]), strict=True):
             tensor.set_shape((None, *shape))
         return dict(zip("xy", encoded, strict=True))
 
-    return dataset.batch(_ENCODED_TOGETHER).map(encode_batch, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    blocks = dataset.batch(_ENCODED_TOGETHER).enumerate()
+    return blocks.map(encode_batch, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
 
 def _spec(splits: dict[str, Split | Stream], encoder: Encoder, names: tuple[str, ...] | None) -> Spec:
@@ -322,7 +291,7 @@ def _spec(splits: dict[str, Split | Stream], encoder: Encoder, names: tuple[str,
 
 def _warn_of_shared_rows(splits: dict[str, Split | Stream]) -> None:
     rows = {
-        name: [row.tobytes() for row in s.x]
+        name: [hash(row.tobytes()) for row in s.x]
         for name, s in splits.items()
         if isinstance(s, Split) and isinstance(s.x, np.ndarray)
     }

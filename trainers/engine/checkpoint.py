@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from trainers.engine.host import Host
 from trainers.engine.progress import Progress
+from trainers.files import sync
 
 log = logging.getLogger("trainers")
 
@@ -99,11 +99,11 @@ def save(host: Host, folder: Path, *, keep: int = 2, made_for: str = "") -> Path
     files = {name: _size_and_digest(unfinished / name) for name in (_ARRAYS, _PROGRESS)}
     (unfinished / _MANIFEST).write_text(json.dumps({"step": host.progress.step, "files": files}))
     for path in (*unfinished.iterdir(), unfinished):
-        _sync(path)
+        sync(path)
     if target.exists():  # a folder cannot replace another at once; until the new one is in place the old one stays a checkpoint
         target.rename(target.with_suffix(".old"))
     unfinished.rename(target)
-    _sync(folder)
+    sync(folder)
     _drop_others(folder, host.progress, keep)
     return target
 
@@ -202,12 +202,3 @@ def _named_variables(host: Host) -> dict[str, keras.Variable]:
     return {
         f"{kind}/{i:04d}": variable for kind, variables in host.state.variables.items() for i, variable in enumerate(variables)
     }
-
-
-def _sync(path: Path) -> None:
-    """Make sure that what was written is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

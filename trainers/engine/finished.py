@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from trainers.config import load_config
 from trainers.data.pipeline import Data, load_data, load_encoder
@@ -35,7 +36,9 @@ def evaluate_run(
       ValueError: no finished run there, or data that does not fit it.
     """
     saved = finished_run(workdir)
-    config, devices = load_config(workdir / CONFIG), make_strategy(saved["strategy"] if strategy == "auto" else strategy)
+    config, devices = load_config(workdir / CONFIG), _strategy(saved["strategy"] if strategy == "auto" else strategy)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     data_config = config.data.to_dict()
     if data is not None:
         whole = {"validation": 0.0, "test": 0.0} if "path" in data_config else {}
@@ -49,11 +52,16 @@ def evaluate_run(
     with devices.scope():
         model = load_model(workdir)
         optimizer = make_optimizer("sgd", total_steps=1)  # not used, but a state has one
-    chosen = make_plan(saved["plan"]["name"] if plan == "auto" else plan, model, devices)
+    chosen = make_plan(plan, model, devices, before=saved["plan"]["name"])
     host = Host(model, task, optimizer, devices, chosen, accumulate=config.accumulate)
     metrics = host.evaluate(found, split or "test", config.batch_size)
     report, _ = task.report(targets(found, split or "test"), host.predict(found, split or "test", config.batch_size))
     return metrics, report
+
+
+def _strategy(name: str) -> tf.distribute.Strategy:
+    """That of the run, if it can be had by this one process."""
+    return make_strategy("auto" if name == "multiworker" else name)
 
 
 def predict_run(workdir: Path, files: Sequence[Path]) -> list[tuple[Path, list[dict]]]:

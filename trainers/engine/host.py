@@ -95,10 +95,9 @@ class Host:
 
     def _train(self, emit: Callable) -> None:
         progress, timetable, pace = self.progress, self.timetable, Pace()
-        iterator, spec = self._iterator(
-            self.data, "train", self.batch_size, training=True, seed=self.seed, start_step=progress.step
-        )
-        zeros = self.train_step.zero_sums(spec)
+        options = dict(training=True, seed=self.seed, start_step=progress.step)
+        iterator = self._iterator(self.data, "train", self.batch_size, **options)
+        zeros = self.train_step.zero_sums(self._spec(self.data, self.batch_size))
         limit = timetable.most_bad_steps
         if progress.bad_in_a_row >= limit:
             self._handle_bad_row(emit)
@@ -154,8 +153,8 @@ class Host:
     def evaluate(self, data, split: str, batch_size: int) -> Metrics:
         """Metrics over all examples of a split, each counted once."""
         self.check_batch_size(batch_size)
-        iterator, spec = self._iterator(data, split, batch_size, training=False)
-        sums, left, pace = self._zeros(spec), data.steps(split, batch_size), Pace()
+        iterator = self._iterator(data, split, batch_size, training=False)
+        sums, left, pace = self._zeros(data, batch_size), data.steps(split, batch_size), Pace()
         while left:
             count, began = min(pace.steps, left), time.perf_counter()
             sums = self._eval_loop(iterator, tf.constant(count, tf.int64), sums)
@@ -168,7 +167,7 @@ class Host:
     def predict(self, data, split: str, batch_size: int) -> Any:
         """The model's outputs for all examples of a split, in order."""
         self.check_batch_size(batch_size)
-        iterator, _ = self._iterator(data, split, batch_size, training=False)
+        iterator = self._iterator(data, split, batch_size, training=False)
         batches = [self._predict(iterator) for _ in range(data.steps(split, batch_size))]
         size = data.spec.examples[split]
         return tf.nest.map_structure(lambda *parts: np.concatenate([p.numpy() for p in parts])[:size], *batches)
@@ -177,7 +176,7 @@ class Host:
         """For the batch of the next step: TrainStep.inspect's norms, and x of this host's part of it. All hosts must ask."""
         step = tf.constant(self.progress.step, tf.int64)
         options = dict(training=True, seed=self.seed, start_step=self.progress.step)
-        iterator, _ = self._iterator(self.data, "train", self.batch_size, **options)
+        iterator = self._iterator(self.data, "train", self.batch_size, **options)
         norms = {name: value.numpy() for name, value in self._inspect(iterator, step).items()}
         share = (self._place.index, self._place.count)
         return norms, next(iter(self.data.batches("train", self.batch_size, share=share, **options)))["x"]
@@ -201,7 +200,7 @@ class Host:
         return self._stopped or out_of_patience or progress.step >= table.total_steps
 
     def _due(self, every: int | None) -> bool:
-        return self._ended or (bool(every) and self.progress.step % every == 0)
+        return self._ended or (bool(every) and (self.progress.step - self.timetable.first_step) % every == 0)
 
     def _look_around(self, pace: Pace) -> None:
         """Leave if a signal came, on whichever host; keep the pace of the first host, since all make the same loops."""
@@ -226,16 +225,19 @@ class Host:
                 raise ValueError(f"all hosts must see one workdir. Received: checkpoints of the steps {sorted(set(steps))}")
 
     def _iterator(self, data, split: str, batch_size: int, **options):
-        """(of a split's batches, spread over the replicas; the specs of one replica's part). A host makes its own part."""
+        """Of a split's batches, spread over the replicas. Each host makes its own part."""
         replicas, place = self.strategy.num_replicas_in_sync, self._place
         dataset = data.batches(split, batch_size, share=(place.index, place.count), **options)
-        here = replicas // place.count
-        spec = tf.nest.map_structure(lambda t: tf.TensorSpec((t.shape[0] // here, *t.shape[1:]), t.dtype), dataset.element_spec)
         if place.count == 1:
-            return iter(self.strategy.experimental_distribute_dataset(dataset)), spec
-        parts = dataset.rebatch(batch_size // replicas, drop_remainder=True) if here > 1 else dataset
+            return iter(self.strategy.experimental_distribute_dataset(dataset))
+        parts = dataset.rebatch(batch_size // replicas, drop_remainder=True) if replicas > place.count else dataset
         endless = parts.repeat()  # of one that ends, an iterator over many hosts makes the shapes unknown
-        return iter(self.strategy.distribute_datasets_from_function(lambda context: endless)), spec
+        return iter(self.strategy.distribute_datasets_from_function(lambda context: endless))
+
+    def _spec(self, data, batch_size: int) -> dict:
+        """Of one replica's part of a batch."""
+        whole, replicas = data.batches("train", batch_size, training=False).element_spec, self.strategy.num_replicas_in_sync
+        return tf.nest.map_structure(lambda t: tf.TensorSpec((t.shape[0] // replicas, *t.shape[1:]), t.dtype), whole)
 
     def _look_at_bad_steps(self, bad: dict, emit: Callable) -> None:
         """Steps that were skipped because the loss or the gradient was not finite."""
@@ -291,15 +293,15 @@ class Host:
         self.split, self.metrics = split, metrics
         emit("metrics")
 
-    def _zeros(self, spec: dict) -> dict[str, tf.Tensor]:
+    def _zeros(self, data, batch_size: int) -> dict[str, tf.Tensor]:
         """Of an evaluation's sums."""
         if self._eval_zeros is None:
-            self._eval_zeros = self.eval_step.zero_sums(spec)
+            self._eval_zeros = self.eval_step.zero_sums(self._spec(data, batch_size))
         return self._eval_zeros
 
     def check_monitor(self, data, batch_size: int, monitor: str) -> None:
         """ValueError if an evaluation has no such metric."""
-        zeros = self._zeros(self._iterator(data, "train", batch_size, training=False)[1])
+        zeros = self._zeros(data, batch_size)
         with np.errstate(invalid="ignore"):
             names = self.task.finish({name: np.asarray(value, np.float64) for name, value in zeros.items()})
         if monitor not in names:

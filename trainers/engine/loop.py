@@ -6,7 +6,7 @@ import tensorflow as tf
 
 Sums = dict[str, tf.Tensor]
 
-_NOTED = 32  # places for the numbers of bad steps; of more in one loop the first ones are forgotten
+_NOTED = 32  # places for the numbers of bad steps; a loop ends when they are full
 
 
 def no_bad_steps(in_a_row: int = 0) -> dict[str, tf.Tensor]:
@@ -23,14 +23,14 @@ def no_bad_steps(in_a_row: int = 0) -> dict[str, tf.Tensor]:
 def make_train_loop(strategy: tf.distribute.Strategy, train_step: Callable) -> Callable:
     """loop(iterator, first_step, count, sums, bad, limit) -> (step reached, sums plus those of the steps made, bad steps).
 
-    It makes `count` steps, fewer if `limit` of them in a row are bad. The sums are carried through, so their rounding does not
-    depend on how many steps one call makes.
+    It makes `count` steps, fewer if `limit` of them in a row are bad or 32 in all. The sums are carried
+    through, so their rounding does not depend on how many steps one call makes.
     """
 
     @tf.function
     def train_loop(iterator, first_step: tf.Tensor, count: tf.Tensor, sums: Sums, bad: dict, limit: tf.Tensor):
         step = first_step
-        while step < first_step + count and bad["in_a_row"] < limit:
+        while step < first_step + count and bad["in_a_row"] < limit and bad["count"] < _NOTED:
             new = strategy.run(train_step, args=(step, next(iterator)))
             sums, bad = _add(strategy, sums, new), _noted(strategy, bad, step, new["bad"])
             step += 1
@@ -81,7 +81,7 @@ def _add(strategy: tf.distribute.Strategy, sums: Sums, new: Sums) -> Sums:
 
 def _noted(strategy: tf.distribute.Strategy, bad: dict, step: tf.Tensor, is_bad) -> dict:
     is_bad = _first(strategy, is_bad)
-    place = tf.range(_NOTED, dtype=tf.int64) == bad["count"] % _NOTED
+    place = tf.range(_NOTED, dtype=tf.int64) == bad["count"]
     return {
         "steps": tf.where(place & is_bad, step, bad["steps"]),
         "count": bad["count"] + tf.cast(is_bad, tf.int64),

@@ -28,7 +28,8 @@ def make_optimizer(
     *,
     total_steps: int,
     steps_per_epoch: int = 1,
-    schedule: dict | None = None,
+    first_step: int = 0,
+    schedule: dict | str | None = None,
     no_decay: tuple = NO_DECAY,
     **arguments,
 ) -> keras.optimizers.Optimizer:
@@ -38,6 +39,7 @@ def make_optimizer(
       name: a Keras optimizer in lower case.
       total_steps: of the whole run.
       steps_per_epoch: to convert warmup_epochs.
+      first_step: updates that were made before, where the schedule begins.
       schedule: `name` (constant, cosine, linear, exponential, step), its arguments, and warmup_steps or warmup_epochs.
       no_decay: regular expressions; a variable whose path has a match is spared weight decay.
       **arguments: the optimizer's own (learning_rate, weight_decay, global_clipnorm, use_ema, ...).
@@ -47,25 +49,42 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name!r}. Accepted: {', '.join(sorted(OPTIMIZERS))}")
-    for argument in _REFUSED.keys() & {key for key, value in arguments.items() if value is not None}:
-        raise ValueError(f"optimizer argument {argument} is not accepted: {_REFUSED[argument]}")
+    _refuse(arguments)
     cls = OPTIMIZERS[name]
     rate = float(arguments.get("learning_rate", inspect.signature(cls).parameters["learning_rate"].default))
     if rate <= 0:
         raise ValueError(f"learning_rate must be positive. Received: {rate}")
     if schedule is not None:
-        schedule = dict(schedule)
-        warmup_steps = schedule.pop("warmup_steps", 0) or round(schedule.pop("warmup_epochs", 0) * steps_per_epoch)
-        rate = Schedule(rate, total_steps, warmup_steps, **schedule)
+        schedule = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
+        steps, epochs = schedule.pop("warmup_steps", 0), schedule.pop("warmup_epochs", 0)
+        if steps and epochs:
+            raise ValueError(f"a schedule has either warmup_steps or warmup_epochs. Received: {steps} and {epochs}")
+        rate = Schedule(rate, total_steps, steps or round(epochs * steps_per_epoch), first_step, **schedule)
     optimizer = construct("optimizer", name, _pure(cls), {**arguments, "learning_rate": rate})
     optimizer.no_decay = no_decay
     return optimizer
 
 
 def make_pure(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """A copy of a Keras optimizer, as `make_optimizer` makes them."""
-    pure = _pure(type(optimizer)).from_config(optimizer.get_config())
+    """A copy of a Keras optimizer, as `make_optimizer` makes them.
+
+    Raises:
+      ValueError: it is one, or has an argument, that is not accepted.
+    """
+    if type(optimizer).__name__ in _NO_OPTIMIZERS:
+        raise ValueError(f"optimizer {type(optimizer).__name__} is not accepted: use precision or accumulate instead")
+    config = optimizer.get_config()
+    _refuse(config)
+    pure = _pure(type(optimizer)).from_config(config)
+    for name, value in vars(optimizer).items():
+        if name.startswith("_exclude_from_weight_decay"):  # not in its config
+            setattr(pure, name, value)
     return pure
+
+
+def _refuse(arguments: dict) -> None:
+    for argument in _REFUSED.keys() & {key for key, value in arguments.items() if value is not None}:
+        raise ValueError(f"optimizer argument {argument} is not accepted: {_REFUSED[argument]}")
 
 
 def _pure(cls: type) -> type:
@@ -118,15 +137,17 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     Step 0 of a warm-up of W steps has rate peak / W (Goyal et al. 2017, 2.2, from 0 exclusive).
     """
 
-    def __init__(self, peak: float, total_steps: int, warmup_steps: int, name: str = "constant", **arguments):
+    def __init__(
+        self, peak: float, total_steps: int, warmup_steps: int, first_step: int = 0, name: str = "constant", **arguments
+    ) -> None:
         if name not in SCHEDULES:
             raise ValueError(f"unknown schedule {name!r}. Accepted: {', '.join(SCHEDULES)}")
-        self.peak, self.total_steps, self.warmup_steps = peak, total_steps, warmup_steps
+        self.peak, self.total_steps, self.warmup_steps, self.first_step = peak, total_steps, warmup_steps, first_step
         self.shape = lambda progress: construct("schedule", name, SCHEDULES[name], arguments, progress)
         self.shape(0.0)
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
+        step = ops.cast(step - self.first_step, "float32")
         warmup = ops.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
         progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
         return self.peak * warmup * self.shape(ops.clip(progress, 0.0, 1.0))

@@ -52,6 +52,7 @@ class Timetable:
       on_nan: what happens after `most_bad_steps` in a row whose loss or gradient was not finite: "stop" with an error,
         "rollback" to the best checkpoint and on with the next batch, or "continue". Each such step is skipped in any case.
       stops: further steps at which the host is asked.
+      first_step: from which the periods are counted.
     """
 
     total_steps: int
@@ -64,11 +65,13 @@ class Timetable:
     on_nan: str = "stop"
     most_bad_steps: int = 3
     stops: Sequence[int] = ()
+    first_step: int = 0
 
     def steps_to_next_stop(self, step: int) -> int:
         """How many steps may be made from `step` without asking the host."""
         periods = [every for every in (self.eval_every_steps, self.log_every_steps, self.save_every_steps) if every]
-        ends = [self.total_steps, *(step - step % every + every for every in periods), *(s for s in self.stops if s > step)]
+        made = step - self.first_step
+        ends = [self.total_steps, *(step - made % every + every for every in periods), *(s for s in self.stops if s > step)]
         return min(ends) - step
 
 

@@ -1,7 +1,7 @@
 """A run: a config becomes a folder of metrics, checkpoints, model and report. Here data, task, report and checkpoint meet."""
 
 import contextlib
-import json
+import dataclasses
 import logging
 import platform
 import time
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import modelzoo
 from trainers.config import Config
-from trainers.data.pipeline import STATE_FILE, Data, Spec, load_data, save_state
+from trainers.data.pipeline import STATE_FILE, Data, Spec, check_same_data, load_data, save_state
 from trainers.engine.checkpoint import Saving, checkpoints, newest_good, restore
 from trainers.engine.finished import targets
 from trainers.engine.health import health
@@ -25,7 +25,7 @@ from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import make_plan
 from trainers.engine.progress import Timetable
 from trainers.engine.signals import on_signal
-from trainers.engine.strategy import host_of, make_strategy
+from trainers.engine.strategy import HostOf, host_of, make_strategy
 from trainers.engine.workdir import (
     CHECKPOINTS,
     CONFIG,
@@ -36,8 +36,8 @@ from trainers.engine.workdir import (
     fingerprint,
     locked,
     saved_run,
-    write_json,
 )
+from trainers.files import put_in_place, read_json, write_json, write_whole
 from trainers.report import console, metrics_file, profile, readable, tensorboard
 from trainers.report.metrics_file import finite
 from trainers.tasks import Task, make_task
@@ -82,17 +82,60 @@ def run(
       Interrupted: at a signal, after the state was saved.
       FloatingPointError: too many steps in a row with a loss or gradient that is not finite.
     """
-    workdir, saving, began = Path(workdir), saving or Saving(), time.time()
-    before = saved_run(workdir, config, init_from)
-    if before and (workdir / SUMMARY).exists():
-        log.info("the run in %s is finished; nothing to do. Results are in %s", workdir, workdir / SUMMARY)
-        return json.loads((workdir / SUMMARY).read_text())
+    workdir, began = Path(workdir), time.time()
+    if _is_finished(workdir, config, init_from):
+        return read_json(workdir / SUMMARY)
     devices = make_strategy(strategy)
+    place = host_of(devices)
+    with contextlib.ExitStack() as stack:
+        if place.is_chief and workdir.exists():
+            stack.enter_context(locked(workdir))
+            if _is_finished(workdir, config, init_from):
+                return read_json(workdir / SUMMARY)
+        before = saved_run(workdir, config, init_from)
+        last = newest_good(workdir / CHECKPOINTS)
+        ready = _prepare(config, workdir, devices, plan, data_dir, None if last else init_from, before, profile_steps, saving)
+        if place.is_chief and not workdir.exists():
+            stack.enter_context(locked(workdir))
+        if place.is_chief and not before:
+            save_state(ready.data, workdir / DATA)
+            where = {"strategy": strategy, "data_dir": data_dir, "devices": [d.name for d in tf.config.list_logical_devices()]}
+            chosen = {"name": ready.host.plan.name, "reason": ready.host.plan.reason}
+            record = {"config": config.to_dict(), "seed": config.seed, "init_from": init_from, "plan": chosen, **where}
+            write_json(workdir / CONFIG, {**record, "versions": _versions()})
+        stack.enter_context(_lost_workers_told(place))
+        _train(ready, workdir, last, before, saving or Saving(), profile_steps, hooks, is_chief=place.is_chief)
+        return _finish(ready, workdir, began, is_chief=place.is_chief)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ready:
+    """What is made of a config before anything is written."""
+
+    config: Config
+    data: Data
+    host: Host
+    timetable: Timetable
+    arguments: dict  # of the model
+
+
+def _is_finished(workdir: Path, config: Config, init_from: str | None) -> bool:
+    finished = bool(saved_run(workdir, config, init_from)) and (workdir / SUMMARY).exists()
+    if finished:
+        log.info("the run in %s is finished; nothing to do. Results are in %s", workdir, workdir / SUMMARY)
+    return finished
+
+
+def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profile_steps, saving) -> _Ready:
+    """Everything that can be wrong with config and data is found here."""
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    data = load_data(config.data.to_dict(), workdir / DATA, data_dir)
+    data = load_data(config.data.to_dict(), workdir / DATA if before else None, data_dir)
+    if before:
+        check_same_data(data, workdir / DATA)
     task = make_task(**config.task.to_dict(), spec=data.spec)
-    timetable = make_timetable(config, data, stops=profile_steps or (), save_every_steps=saving.every_steps)
+    steps = saving.every_steps if saving else None
+    timetable = make_timetable(config, data, stops=profile_steps or (), save_every_steps=steps)
     arguments = model_arguments(config.model.to_dict(), data.spec, task)
     keras.utils.set_random_seed(config.seed)  # here: preparing data draws random numbers too
     with devices.scope():
@@ -107,41 +150,40 @@ def run(
     host = Host(model, task, optimizer, devices, chosen, seed=config.seed, accumulate=config.accumulate)
     host.check_batch_size(config.batch_size)
     host.check_monitor(data, config.batch_size, config.monitor)
+    if config.patience and "validation" not in data.spec.examples:
+        log.warning("patience does nothing: the data has no validation split")
+    return _Ready(config, data, host, timetable, arguments)
 
-    is_chief = host_of(devices).is_chief
-    with locked(workdir) if is_chief else contextlib.nullcontext():
-        if is_chief and not before:
-            save_state(data, workdir / DATA)
-            place = {"strategy": strategy, "data_dir": data_dir, "devices": [d.name for d in tf.config.list_logical_devices()]}
-            plan_record = {"name": chosen.name, "reason": chosen.reason}
-            record = {"config": config.to_dict(), "seed": config.seed, "init_from": init_from, "plan": plan_record, **place}
-            write_json(workdir / CONFIG, {**record, "versions": _versions()})
-        host.wait_for_all()
-        made_for = fingerprint(workdir / CONFIG, workdir / DATA / STATE_FILE)
-        last = newest_good(workdir / CHECKPOINTS)
-        if last:
-            restore(host, last, made_for=made_for)
-        host.check_same_step()
-        reports = _reports(workdir, profile_steps) if is_chief else []
-        hooks = [*([health()] if config.health else []), *reports, *hooks]  # health adds to what the others report
-        if is_chief:
-            _announce(data, model, host, timetable, before)
-        hooks.append(checkpoints(workdir / CHECKPOINTS, saving, made_for, writes=is_chief))
-        with on_signal(host.interrupt), _lost_workers_told(devices):
-            host.fit(data, batch_size=config.batch_size, timetable=timetable, hooks=hooks)
-        return _finish(host, data, config, workdir, arguments, began, is_chief)
+
+def _train(ready: _Ready, workdir: Path, last, before, saving: Saving, profile_steps, hooks, *, is_chief: bool) -> None:
+    """From the last checkpoint, if there is one, to the end. All hosts train, the chief writes."""
+    host, config = ready.host, ready.config
+    host.wait_for_all()
+    made_for = fingerprint(workdir / CONFIG, workdir / DATA / STATE_FILE)
+    if last:
+        restore(host, last, made_for=made_for)
+    host.check_same_step()
+    reports = _reports(workdir, profile_steps) if is_chief else []
+    hooks = [*([health()] if config.health else []), *reports, *hooks]  # health adds to what the others report
+    if is_chief:
+        _announce(ready, before)
+    hooks.append(checkpoints(workdir / CHECKPOINTS, saving, made_for, writes=is_chief))
+    with on_signal(host.interrupt):
+        host.fit(ready.data, batch_size=config.batch_size, timetable=ready.timetable, hooks=hooks)
 
 
 @contextlib.contextmanager
-def _lost_workers_told(devices: tf.distribute.Strategy) -> Iterator[None]:
+def _lost_workers_told(place: HostOf) -> Iterator[None]:
     errors = tf.errors
     try:
         yield
     except (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.InternalError) as error:
-        if host_of(devices).count == 1:
+        if place.count == 1:
             raise
+        last_line = error.message.strip().splitlines()[-1][:200]
         raise ConnectionError(
-            f"another worker is gone ({type(error).__name__}). Start all of them again: they go on from the last checkpoint"
+            f"another worker is gone, it seems ({type(error).__name__}: {last_line}). Start all of them again: they go on from "
+            "the last checkpoint"
         ) from error
 
 
@@ -150,8 +192,9 @@ def _reports(workdir: Path, profile_steps: tuple[int, int] | None) -> list[Hook]
     return hooks + ([profile(workdir / "tensorboard", *profile_steps)] if profile_steps else [])
 
 
-def _finish(host: Host, data: Data, config: Config, workdir: Path, arguments: dict, began: float, is_chief: bool) -> dict:
+def _finish(ready: _Ready, workdir: Path, began: float, *, is_chief: bool) -> dict:
     """Save the last and the best model, evaluate the best, report. All hosts compute, the chief writes."""
+    host, data, config, arguments = ready.host, ready.data, ready.config, ready.arguments
     if host.progress.best_weights and host.progress.best_step < host.progress.step:
         if is_chief:
             _save_model(host, arguments, config.precision, workdir / LAST)
@@ -217,15 +260,15 @@ def _save_model(host: Host, arguments: dict, precision: str, path: Path) -> None
         variable.assign(value)
     unfinished = path.with_name(f"unfinished_{path.name}")
     model.save(unfinished)
-    unfinished.replace(path)
+    put_in_place(unfinished, path)
 
 
 def _final_report(task: Task, data: Data, metrics: dict, outputs: np.ndarray, workdir: Path) -> dict:
     """Write the report of the test split, print it; what it adds to the summary."""
     y = targets(data, "test")
     text, report = task.report(y, outputs)
-    (workdir / "report.txt").write_text(text)
-    write_json(workdir / "report.json", report)
+    write_whole(workdir / "report.txt", text.encode())
+    write_json(workdir / "report.json", finite(report))
     print(f"\n{text}")
     print("test: " + "  ".join(f"{name} {readable(value)}" for name, value in metrics.items()))
     added = {}
@@ -251,7 +294,8 @@ def _summary(host: Host, data: Data, config: Config, began: float) -> dict:
     }
 
 
-def _announce(data: Data, model: keras.Model, host: Host, timetable: Timetable, before: dict | None) -> None:
+def _announce(ready: _Ready, before: dict | None) -> None:
+    data, host, model, timetable = ready.data, ready.host, ready.host.model, ready.timetable
     examples = ", ".join(f"{count:,} {split}" for split, count in data.spec.examples.items())
     log.info("data: %s examples; x %s", examples, data.spec.input_shape)
     log.info("model: %s, %s parameters", model.name, f"{model.count_params():,}")

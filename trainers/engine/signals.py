@@ -1,4 +1,9 @@
-"""SIGTERM and SIGINT: what a scheduler, a shutdown or Ctrl-C sends before it takes the machine away."""
+"""SIGTERM and SIGINT: what a scheduler, a shutdown or Ctrl-C sends before it takes the machine away.
+
+So does the notice of a preempted VM on Google's cloud, TPU VMs too: the guest is shut down and its processes get SIGTERM. What
+TensorFlow has for such notices does not serve: PreemptionWatcher supports Google's inner TPUs alone, by its own documentation,
+and PreemptionCheckpointHandler saves a tf.train.Checkpoint, which loses the state of dropout's seeds and of ours.
+"""
 
 import contextlib
 import signal

@@ -13,7 +13,7 @@ from trainers.engine.host import Hook, Host, Metrics
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer, make_pure
 from trainers.engine.plan import make_plan
-from trainers.engine.progress import Timetable
+from trainers.engine.progress import Progress, Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.report import console
 from trainers.tasks import Task, make_task
@@ -73,7 +73,7 @@ class Trainer:
         hooks: Sequence[Hook] = (),
         verbose: bool = True,
     ) -> dict[str, list[float]]:
-        """Train; called again, it goes on.
+        """Train; called again, it goes on with the same moments and order. A schedule spans one call, and the best is of it.
 
         Args:
           data: (x, y) or (x, y, w) of arrays, {"x", "y", "w"}, a tf.data.Dataset of batches of these, or x alone with `y` and
@@ -94,18 +94,23 @@ class Trainer:
         found = as_data({"train": train} if validation_data is None else {"train": train, "validation": validation_data})
         batch_size = found.own_batch_size("train") or batch_size
         per_epoch = found.steps("train", batch_size)
+        if validation_data is None and (patience is not None or restore_best):
+            raise ValueError("patience and restore_best need validation_data. Received: none")
         steps = steps or max(1, round(epochs * per_epoch))
-        host = self._ready(found, batch_size, total_steps=steps, steps_per_epoch=per_epoch)
+        host = self._ready(found, batch_size)
+        if isinstance(self._optimizer, dict) and "schedule" in self._optimizer:
+            host = self._host = self._with_schedule(host, steps, per_epoch)
+        before = host.progress
+        host.progress = Progress(step=before.step, seconds=before.seconds, examples=before.examples)  # the best is of this fit
         timetable = Timetable(
-            total_steps=host.progress.step + steps, steps_per_epoch=per_epoch, eval_every_steps=per_epoch,
+            first_step=before.step, total_steps=before.step + steps, steps_per_epoch=per_epoch, eval_every_steps=per_epoch,
             monitor=monitor, patience=patience,
         )  # fmt: skip
-        host.progress.evaluations_without_best = 0
         history: dict[str, list[float]] = {}
 
         def record(event: str, host: Host) -> None:
             if event == "metrics":
-                for name, value in host.metrics.items():
+                for name, value in ((n, v) for n, v in host.metrics.items() if n != "skipped"):
                     history.setdefault(name if host.split == "train" else f"val_{name}", []).append(value)
 
         host.fit(found, batch_size=batch_size, timetable=timetable, hooks=[record, *([console()] if verbose else []), *hooks])
@@ -129,20 +134,33 @@ class Trainer:
         found = as_data({"train": (x, np.zeros(size, np.int32))})
         return self._ready(found, batch_size).predict(found, "train", batch_size)
 
-    def _ready(self, data: Data, batch_size: int, *, total_steps: int = 1, steps_per_epoch: int = 1) -> Host:
+    def _ready(self, data: Data, batch_size: int) -> Host:
         """The host, made when it is known what x is."""
         if self._host is None:
             task = self._make_task(self._num_outputs(data, batch_size))
             check_model(self.model, data.spec.input_shape, task)
-            with self._strategy.scope():
-                optimizer = self._make_optimizer(total_steps, steps_per_epoch)
-            plan = make_plan(self._plan, self.model, self._strategy)
-            self._host = Host(self.model, task, optimizer, self._strategy, plan, seed=self._seed, accumulate=self._accumulate)
+            self._host = self._make_host(task, total_steps=1)
         self._host.check_batch_size(batch_size)
         for split in data.spec.examples:
             if data.arrays(split) is not None:
                 self._host.task.check_targets(data.arrays(split).y)
         return self._host
+
+    def _make_host(self, task: Task, **steps: int) -> Host:
+        with self._strategy.scope():
+            optimizer = self._make_optimizer(**steps)
+        plan = make_plan(self._plan, self.model, self._strategy)
+        return Host(self.model, task, optimizer, self._strategy, plan, seed=self._seed, accumulate=self._accumulate)
+
+    def _with_schedule(self, host: Host, steps: int, steps_per_epoch: int) -> Host:
+        """The host with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
+        variables = host.state.variables["optimizer"]
+        first = int(keras.ops.convert_to_numpy(host.state.optimizer.iterations))
+        new = self._make_host(host.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
+        for variable, before in zip(new.state.variables["optimizer"], variables, strict=True):
+            variable.assign(keras.ops.convert_to_numpy(before))
+        new.progress = host.progress
+        return new
 
     def _num_outputs(self, data: Data, batch_size: int) -> int:
         """Of the model; one that does not say is built by calling it on the first batch."""
@@ -162,11 +180,11 @@ class Trainer:
         given = {"name": self._task} if isinstance(self._task, str) else {"name": "classify", **self._task}
         return make_task(**given, spec=spec)
 
-    def _make_optimizer(self, total_steps: int, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    def _make_optimizer(self, **steps: int) -> keras.optimizers.Optimizer:
         if isinstance(self._optimizer, keras.optimizers.Optimizer):
             return make_pure(self._optimizer)
         given = {"name": self._optimizer} if isinstance(self._optimizer, str) else self._optimizer
-        return make_optimizer(**given, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        return make_optimizer(**given, **steps)
 
     def _in_strategy(self, model: keras.Model) -> keras.Model:
         """The model itself if its variables are where the strategy computes, else a copy."""

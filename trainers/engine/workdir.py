@@ -2,15 +2,16 @@
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 import keras
 
-import modelzoo.layers  # noqa: F401 (registers our layers for load_model)
+import modelzoo
+import modelzoo.layers  # registers our layers for load_model
 from trainers.config import Config
+from trainers.files import read_json
 
 CONFIG, SUMMARY, DATA, CHECKPOINTS = "config.json", "summary.json", "data", "checkpoints"
 MODEL, LAST = "model.keras", "last.keras"
@@ -39,7 +40,7 @@ def saved_run(workdir: Path, config: Config, init_from: str | None) -> dict | No
     """
     if not (workdir / CONFIG).exists():
         return None
-    saved = _read_json(workdir / CONFIG)
+    saved = _config_record(workdir)
     before = _flat({**saved["config"], "--init_from": saved.get("init_from")})
     now = _flat({**config.to_dict(), "--init_from": init_from})
     differing = [f"{k} ({before.get(k)!r} there, {now.get(k)!r} now)" for k in {**before, **now} if before.get(k) != now.get(k)]
@@ -59,31 +60,26 @@ def finished_run(workdir: Path) -> dict:
     for name in (CONFIG, MODEL):
         if not (workdir / name).exists():
             raise ValueError(f"{workdir} holds no finished run: there is no {name}")
-    return _read_json(workdir / CONFIG)
+    return _config_record(workdir)
+
+
+def _config_record(workdir: Path) -> dict:
+    record = read_json(workdir / CONFIG)
+    absent = [name for name in ("config", "plan", "strategy", "versions") if name not in record]
+    if absent:
+        raise ValueError(f"{workdir / CONFIG} is not that of a run: it has no {', '.join(absent)}")
+    return record
 
 
 def load_model(workdir: Path) -> keras.Model:
     """The best model; in Keras' safe mode, which runs no code that a file brings along."""
+    modelzoo.model_info(_config_record(workdir)["config"]["model"]["name"])  # imports its file, which registers its layers
     return keras.saving.load_model(workdir / MODEL, compile=False, safe_mode=True)
 
 
 def fingerprint(*files: Path) -> str:
     """SHA-256 of what stands in the files."""
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def write_json(path: Path, values: dict) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    unfinished.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
-    unfinished.replace(path)
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged, it is no JSON: {error}") from error
 
 
 def _flat(values: dict, prefix: str = "") -> dict:

@@ -21,14 +21,15 @@ def console():
             found = {name: readable(value) for name, value in {**train, **_shown(host.running_metrics)}.items()}
             bar.set_postfix({**found, "examples/s": f"{progress.examples_per_second:,.0f}"}, refresh=False)
             bar.update(progress.step - bar.n)
-        elif event == "metrics" and host.split == "train":
-            train.update(_shown(host.metrics))
         elif event == "metrics":
-            parts = [f"epoch {host.epoch:g}/{math.ceil(timetable.total_steps / timetable.steps_per_epoch)}"]
-            parts += [f"{split}: {_text(metrics)}" for split, metrics in (("train", train), (host.split, host.metrics))]
-            bar.write(
-                "  ".join([*parts, f"{progress.examples_per_second:,.0f} examples/s", "best" if host.is_best else ""]).rstrip()
-            )
+            is_train, is_last = host.split == "train", host.split == "validation" or "validation" not in host.data.spec.examples
+            if is_train:
+                train.update(_shown(host.metrics))
+            if is_last:
+                parts = [f"epoch {host.epoch:g}/{math.ceil(timetable.total_steps / timetable.steps_per_epoch)}"]
+                parts += [f"train: {_text(train)}"] + [f"{host.split}: {_text(host.metrics)}"] * (not is_train)
+                parts += [f"{progress.examples_per_second:,.0f} examples/s"] + ["best"] * (host.is_best and not is_train)
+                bar.write("  ".join(parts))
         elif event in ("end", "interrupted"):
             bar.close()
 

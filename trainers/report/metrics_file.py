@@ -4,6 +4,9 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
+
+from trainers.files import write_whole
 
 
 def metrics_file(path: Path):
@@ -17,10 +20,10 @@ def metrics_file(path: Path):
         if event == "start" and path.exists():
             progress = host.progress
             last = progress.step - 1 if progress.sums else progress.step  # with sums, its own lines are still to come
-            lines = [line for line in path.read_bytes().splitlines(keepends=True) if _step(line) <= last]
-            unfinished = path.with_name(f"unfinished_{path.name}")
-            _write(unfinished, b"".join(lines), "wb")
-            unfinished.replace(path)
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = [i for i, line in enumerate(lines) if _step(line) <= last and _split(line) != "skipped"]
+            before = lines[: kept[-1] + 1] if kept else []  # skipped steps stand before the report that they belong to
+            write_whole(path, b"".join(line for line in before if _step(line) <= last))
         elif event == "metrics":
             records = []
             if host.split == "train":
@@ -29,7 +32,10 @@ def metrics_file(path: Path):
             record = {"step": host.progress.step, "epoch": host.epoch, "split": host.split, **host.metrics}
             record |= {"learning_rate": host.learning_rate, "examples_per_second": round(host.progress.examples_per_second, 1)}
             text = "".join(json.dumps(finite(r)) + "\n" for r in [*records, record])
-            _write(path, text.encode(), "ab")
+            with path.open("ab") as file:  # on the disk before a checkpoint is: what it holds is reported here
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
 
     return hook
 
@@ -42,14 +48,14 @@ def _step(line: bytes) -> float:
         return math.inf
 
 
-def _write(path: Path, content: bytes, mode: str) -> None:
-    """And make sure that it is on the disk: a checkpoint that is there holds what is reported here."""
-    with path.open(mode) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _split(line: bytes) -> str | None:
+    return json.loads(line).get("split")
 
 
-def finite(record: dict) -> dict:
-    """The record with None for numbers that JSON does not have."""
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in record.items()}
+def finite(value: Any) -> Any:
+    """The same with None for numbers that JSON does not have, in dicts and lists too."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

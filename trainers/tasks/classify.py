@@ -48,7 +48,7 @@ class Classify(Task):
         elif len(y.shape) == 1 and not self.label_smoothing:
             losses = ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
         else:
-            labels = ops.one_hot(y, self.num_classes) if len(y.shape) == 1 else y
+            labels = ops.one_hot(y, self.num_classes) if len(y.shape) == 1 else ops.cast(y, "float32")
             labels = labels * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
             losses = ops.categorical_crossentropy(labels, logits, from_logits=True)
         if self.class_weights is not None:

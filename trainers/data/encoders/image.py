@@ -10,6 +10,11 @@ from trainers.data.encoders.base import Encoder
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
+def is_images(x) -> bool:
+    """Whether an array is taken for images: bytes [N, H, W, C] with 1, 3 or 4 channels."""
+    return isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim == 4 and x.shape[-1] in MODES
+
+
 class ImageEncoder(Encoder):
     """Files or arrays -> uint8 [N, H, W, C], resized (bilinear, antialiased) where the size differs.
 

@@ -91,8 +91,10 @@ class TableEncoder(Encoder):
         return Column(name=name, categories=sorted(kept + [_MISSING] * bool(missing.any())))
 
     def encode(self, raw) -> np.ndarray:
+        if not len(raw):
+            raise ValueError(f"there must be a row or more, with the cells {', '.join(self.names)}. Received: none")
         cells = np.asarray(raw, dtype=object).reshape(len(raw), -1)
-        if len(raw) and cells.shape[1] != len(self.names):
+        if cells.shape[1] != len(self.names):
             raise ValueError(f"a row must have the cells {', '.join(self.names)}. Received: {cells.shape[1]} cells")
         blocks = [self._encoded(column, cells[:, self.names.index(column.name)]) for column in self.columns]
         return np.concatenate(blocks, axis=1).astype(np.float32)
@@ -111,9 +113,13 @@ class TableEncoder(Encoder):
 
     def read(self, path: Path) -> list[list[str]]:
         """Rows of a delimited file or .jsonl that has these columns by name, or just these and no header."""
+        # Without names in the training file its columns are "0", "1", ..., which may also be a row's cells.
+        may_have_header = self.layout["header"] is not False and ".jsonl" not in path.suffixes
         names, rows, _ = read_records(path, Layout(**{**self.layout, "header": False}))
-        if set(self.names) <= set(rows[0]):
+        if may_have_header and set(self.names) <= set(rows[0]):
             names = rows.pop(0)
+            if not rows:
+                raise ValueError(f"{path} has no rows after its header. Received: {', '.join(names)}")
         if set(self.names) <= set(names):
             places = [names.index(name) for name in self.names]
         elif len(names) == len(self.names):

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 
 from trainers.data.encoders import ArrayEncoder, ImageEncoder
-from trainers.data.encoders.image import MODES
+from trainers.data.encoders.image import is_images
 from trainers.data.paths import find_path
 from trainers.data.spec import Source, Split
 from trainers.data.splitting import complete
@@ -53,6 +53,5 @@ def npz(
     train = splits["train"]
     stratify = not number and train.y.ndim == 1
     splits = complete(splits, validation=validation, test=test, seed=split_seed, stratify=stratify)
-    is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in MODES
-    encoder = ImageEncoder(train.x.shape[1:]) if is_image else ArrayEncoder(standardize)
+    encoder = ImageEncoder(train.x.shape[1:]) if is_images(train.x) else ArrayEncoder(standardize)
     return Source(splits, encoder, is_number=number)
