@@ -48,6 +48,7 @@ def _show(name: str, arguments: dict) -> None:
     from modelzoo import model_info
 
     info = model_info(name, **arguments)
+    layers = info.model.layers  # first: what is wrong is told before anything is printed
     print(f"{name}: {info.summary}\n")
     for title, value in {
         "paper": info.paper or "none",
@@ -64,7 +65,7 @@ def _show(name: str, arguments: dict) -> None:
         changed = "" if counted == argument.default else f"  * {counted!r}"
         print(f"  {argument.name:<14} {default}{changed}")
     print("\nlayers")
-    for layer in info.model.layers:
+    for layer in layers:
         shape = getattr(layer.output, "shape", None) or layer.output[0].shape
         print(f"  {layer.name:<22} {type(layer).__name__:<22} {shape!s:<24} {layer.count_params():>12,}")
 

@@ -65,8 +65,8 @@ def _refuse_others(door: str, where: str) -> None:
 def _guarded(main: Callable, arguments: list[str]) -> None:
     _show_log()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    sys.path.append(os.getcwd())  # for "package.module:function" of the user's own, from console scripts too
     try:
+        sys.path.append(os.getcwd())  # for "package.module:function" of the user's own, from console scripts too
         from modelzoo.quiet import import_tensorflow
 
         import_tensorflow()

@@ -11,7 +11,7 @@ from absl import flags
 from trainers import cli as shared
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-SPLIT = flags.DEFINE_string("split", None, "train, validation or test; test by default, with --data all of it.")
+SPLIT = flags.DEFINE_string("split", None, "train, validation or test (the default). With --data: all of a file or folder.")
 DATA = flags.DEFINE_string("data", None, "Other data of the same shape: a file or folder, or a tensorflow-datasets name.")
 flags.adopt_module_key_flags(shared)
 

@@ -28,7 +28,8 @@ def evaluate_run(
     """Metrics and report of a run's best model.
 
     Args:
-      split: of the run's data; None for "test", or for all of `data`.
+      split: of the run's data; None for "test". Of `data` None means all of it, where it is a file or folder without splits of
+        its own; with these, "train"; and "test" of a tensorflow-datasets name.
       data: another file, folder or tensorflow-datasets name with data of the same shape.
       strategy, plan: "auto" for those of the run, which give its own figures to the bit.
 

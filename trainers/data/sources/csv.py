@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from pathlib import Path
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def csv(
     left_out = {place, *(column(names, name, file) for name in drop)}
     kept = [i for i in range(len(names)) if i not in left_out]
 
-    def split(rows: list[list[str]]) -> Split:
+    def split(file: Path, rows: list[list[str]]) -> Split:
         known = [row for row in rows if row[place] not in na_values]
         if len(known) < len(rows):
             log.warning("%d of %d rows are left out: their %r is missing", len(rows) - len(known), len(rows), names[place])
@@ -63,14 +64,15 @@ def csv(
             raise ValueError(f"{file} has no row whose {names[place]!r} is known")
         return Split([[row[i] for i in kept] for row in known], _target([row[place] for row in known], number, names[place]))
 
-    splits = {"train": split(rows)}
+    splits = {"train": split(file, rows)}
     shares = {"validation": validation, "test": test}
     for name, other in shares.items():
         if isinstance(other, str):
-            other_names, rows, _ = read_records(find_path(other, data_dir), layout)
+            other_file = find_path(other, data_dir)
+            other_names, rows, _ = read_records(other_file, layout)
             if other_names != names:
                 raise ValueError(f"{other} must have the columns {', '.join(names)}. It has: {', '.join(other_names)}")
-            splits[name] = split(rows)
+            splits[name] = split(other_file, rows)
     splits = complete(splits, **shares, seed=split_seed, stratify=not number)
     encoder = TableEncoder(
         [names[i] for i in kept],
