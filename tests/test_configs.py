@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 from small_sets import FEATURES, prepare
 
+from benchmarks.faults import differences
 from trainers import load_config, run
+from trainers.engine.checkpoint import Saving
+from trainers.engine.signals import Interrupted
 
 NAMES = sorted(path.stem for path in (Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -41,6 +44,25 @@ def test_shrunk_it_trains_end_to_end(name, files, data_dir, tmp_path):
     assert summary["test"]["accuracy"] >= 0
     splits = [json.loads(line)["split"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert splits == ["train", "validation"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_stopped_and_started_again_it_gives_the_same_bits(name, files, data_dir, tmp_path):
+    config = load_config(name)
+    if config.data.name in FEATURES:
+        prepare(config.data.name, data_dir)
+    smaller = load_config(name, ["epochs=None", "steps=6", "batch_size=8", "eval_every_steps=2"])
+    where = dict(data_dir=str(files) if "path" in config.data else data_dir, saving=Saving(every_steps=1), strategy="cpu")
+    run(smaller, tmp_path / "whole", **where)
+    for step in (1, 3):
+        with pytest.raises(Interrupted):
+            run(
+                smaller, tmp_path / "stopped", **where,
+                hooks=[lambda event, host, s=step: host.interrupt(15) if event == "loop" and host.progress.step >= s else None],
+            )  # fmt: skip
+    run(smaller, tmp_path / "stopped", **where)
+    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
 
 
 def test_the_documented_configs_are_there():

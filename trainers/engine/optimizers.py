@@ -59,7 +59,7 @@ def make_optimizer(
         steps, epochs = schedule.pop("warmup_steps", 0), schedule.pop("warmup_epochs", 0)
         if steps and epochs:
             raise ValueError(f"a schedule has either warmup_steps or warmup_epochs. Received: {steps} and {epochs}")
-        rate = Schedule(rate, total_steps, steps or round(epochs * steps_per_epoch), first_step, **schedule)
+        rate = Schedule(rate, total_steps, steps or round(epochs * steps_per_epoch), first_step=first_step, **schedule)
     optimizer = construct("optimizer", name, _pure(cls), {**arguments, "learning_rate": rate})
     optimizer.no_decay = no_decay
     return optimizer
@@ -138,7 +138,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(
-        self, peak: float, total_steps: int, warmup_steps: int, first_step: int = 0, name: str = "constant", **arguments
+        self, peak: float, total_steps: int, warmup_steps: int, name: str = "constant", *, first_step: int = 0, **arguments
     ) -> None:
         if name not in SCHEDULES:
             raise ValueError(f"unknown schedule {name!r}. Accepted: {', '.join(SCHEDULES)}")
