@@ -1,5 +1,6 @@
 """Nothing is lost: signals, damage, other replicas, two processes, full disks. Killing at any moment is benchmarks/faults.py."""
 
+import contextlib
 import json
 import logging
 import os
@@ -93,6 +94,13 @@ def test_a_signal_saves_everything(when, whole, data_dir, tmp_path, monkeypatch)
     assert max(line["step"] for line in timeless(workdir)) == 21
     run(config(), workdir, strategy="cpu", data_dir=data_dir)
     same(workdir, whole)
+
+
+def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(whole, data_dir, tmp_path):
+    for name, seed in (("again", 0), ("other", 1)):
+        run(config(seed=seed), tmp_path / name, strategy="cpu", data_dir=data_dir)
+    same(tmp_path / "again", whole)
+    assert state(tmp_path / "other") != state(whole)
 
 
 def test_a_second_signal_ends_at_once():
@@ -314,6 +322,28 @@ def test_two_processes_in_one_folder(tmp_path, data_dir):
         holder.kill()
 
 
+def test_two_processes_that_begin_together(data_dir, tmp_path, monkeypatch):
+    """While the second one prepares, the first makes the folder: in use, or left again."""
+    import trainers.engine.run as module
+
+    prepare = module._prepare
+    for is_held in (True, False):
+        workdir = tmp_path / f"run{is_held}"
+        with contextlib.ExitStack() as stack:
+
+            def prepared(*arguments, workdir=workdir, is_held=is_held, stack=stack):
+                ready = prepare(*arguments)
+                stack.enter_context(locked(workdir)) if is_held else workdir.mkdir()
+                (workdir / "config.json").write_text("{}")
+                return ready
+
+            monkeypatch.setattr(module, "_prepare", prepared)
+            message = "another process trains in" if is_held else "another process began a run in"
+            with pytest.raises(ValueError, match=message):
+                run(config(), workdir, strategy="cpu", data_dir=data_dir)
+            assert (workdir / "config.json").read_text() == "{}"
+
+
 def test_a_full_disk(whole, data_dir, tmp_path):
     """Files may not grow over 10 kB: one line, exit code 1, and what was saved before is whole."""
     workdir = tmp_path / "run"
@@ -465,6 +495,22 @@ def test_health(one_replica, caplog):
         assert metrics["dead_units/hidden"] == 1.0
     assert caplog.text.count("dead ReLUs: 100% of hidden's units are 0 for a whole batch") == 1
     assert caplog.text.count("vanishing gradients: hidden has 0") == 1
+
+
+def test_health_in_a_run(data_dir, tmp_path):
+    """In metrics.jsonl, without changing what is trained; evaluated twice an epoch, saved all the time."""
+    half = dict(eval_every_epochs=0.5, epochs=1, most_bad_steps=5)
+    often = Saving(every_minutes=1e-6)
+    for name, healthy in (("with", True), ("without", False)):
+        run(config(**half, health=healthy), tmp_path / name, strategy="cpu", data_dir=data_dir, saving=often)
+    trained = [line for line in timeless(tmp_path / "with") if line["split"] == "train"]
+    assert [line["step"] for line in trained] == [10, 20, 21]
+    for line in trained:
+        assert {"gradient_norm", "gradient_norm/hidden_1", "update_ratio/logits", "dead_units/relu_1"} <= line.keys()
+        assert 0 < line["gradient_norm"] < 100
+    added = ("gradient_norm", "update_ratio", "dead_units")
+    kept = [{k: v for k, v in line.items() if not k.startswith(added)} for line in timeless(tmp_path / "with")]
+    assert kept == timeless(tmp_path / "without")
 
 
 # Long and slow ----------------------------------------------------------------------------------------------------------------

@@ -86,17 +86,19 @@ def run(
     if _is_finished(workdir, config, init_from):
         return read_json(workdir / SUMMARY)
     devices = make_strategy(strategy)
-    place = host_of(devices)
+    place, is_new = host_of(devices), not workdir.exists()
     with contextlib.ExitStack() as stack:
-        if place.is_chief and workdir.exists():
+        if place.is_chief and not is_new:
             stack.enter_context(locked(workdir))
             if _is_finished(workdir, config, init_from):
                 return read_json(workdir / SUMMARY)
         before = saved_run(workdir, config, init_from)
         last = newest_good(workdir / CHECKPOINTS)
         ready = _prepare(config, workdir, devices, plan, data_dir, None if last else init_from, before, profile_steps, saving)
-        if place.is_chief and not workdir.exists():
+        if place.is_chief and is_new:
             stack.enter_context(locked(workdir))
+            if (workdir / CONFIG).exists():
+                raise ValueError(f"another process began a run in {workdir} meanwhile; the same command again goes on with it")
         if place.is_chief and not before:
             save_state(ready.data, workdir / DATA)
             where = {"strategy": strategy, "data_dir": data_dir, "devices": [d.name for d in tf.config.list_logical_devices()]}
@@ -302,6 +304,8 @@ def _announce(ready: _Ready, before: dict | None) -> None:
     log.info("plan: %s (%s); %d replicas", host.plan.name, host.plan.reason, host.strategy.num_replicas_in_sync)
     if before:
         log.info("going on from step %d", host.progress.step)
+        if before["plan"]["name"] != host.plan.name:
+            log.warning("the run began with the plan %s, so other bits from here on", before["plan"]["name"])
         changed = [f"{k} {v} then, {_versions()[k]} now" for k, v in before["versions"].items() if v != _versions().get(k)]
         if changed:
             log.warning("other versions than at the run's start, so other bits perhaps: %s", ", ".join(changed))
