@@ -41,7 +41,6 @@ def test_shrunk_it_trains_end_to_end(name, files, data_dir, tmp_path):
     summary = run(smaller, tmp_path / "run", data_dir=str(files) if "path" in config.data else data_dir)
     assert summary["steps"] == 3
     assert np.isfinite(summary["test"]["loss"])
-    assert summary["test"]["accuracy"] >= 0
     splits = [json.loads(line)["split"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert splits == ["train", "validation"] * 2
 

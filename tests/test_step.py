@@ -147,7 +147,7 @@ def test_dropout_is_a_function_of_seed_step_and_replica(one_replica, two_replica
 
 
 def test_replicas_and_layers_draw_different_masks(two_replicas):
-    """Equal rows on both replicas, and two dropout layers of one shape: four masks, all different."""
+    """Equal rows on both replicas, two dropout layers of one shape, two steps: eight masks, all different."""
 
     def build():
         inputs = keras.Input((100,))
@@ -157,18 +157,20 @@ def test_replicas_and_layers_draw_different_masks(two_replicas):
     data = array_data(np.ones((2, 100), np.float32), np.zeros(2, np.int32), num_classes=3)
     host = make_host(build, data, two_replicas)
     masks = []
-    host.task.forward = lambda model, batch, *, training: model(batch["x"], training=training)
 
-    def masked(step, batch):
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        values, seeds = host.state.read(), host.state.draw_seeds(step * 2 + tf.cast(replica, tf.int64))
+    def dropped(values, batch, seeds):
         with host.state.scope(values["trainable"], values["non_trainable"], seeds[:-1]):
             return [layer(batch["x"], training=True) for layer in host.model.layers if isinstance(layer, layers.Dropout)]
 
-    batch = next(iter(two_replicas.experimental_distribute_dataset(data.batches("train", 2, training=False))))
-    for output in two_replicas.run(masked, args=(tf.constant(0, tf.int64), batch)):
-        masks += [tuple(part.numpy()[0] > 0) for part in two_replicas.experimental_local_results(output)]
-    assert len(set(masks)) == 4
+    host.train_step.loss_and_gradients = dropped  # gets the seeds that the step gives
+    for step in (0, 1):
+        batch = next(iter(two_replicas.experimental_distribute_dataset(data.batches("train", 2, training=False))))
+        found = two_replicas.run(
+            lambda step, batch: host.train_step._compute(host.state.read(), batch, step, tf.distribute.get_replica_context()),
+            args=(tf.constant(step, tf.int64), batch),
+        )
+        masks += [tuple(part.numpy()[0] > 0) for output in found for part in two_replicas.experimental_local_results(output)]
+    assert len(masks) == len(set(masks)) == 8
 
 
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
@@ -240,7 +242,7 @@ data = array_data(X, Y, W, num_classes=3)
 found = []
 for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), make_strategy("cpu:4")):
     host = make_host(dense_net, data, strategy, plan="xla", optimizer=OPTIONS["clipped"]["optimizer"])
-    found.append((train(host, data, 6, 8), weights(host.model)))
+    found.append((train(host, data, 200, 8), weights(host.model)))
 assert_close(found[0][0], found[1][0], 1e-5)
 assert_close(found[0][1], found[1][1], 1e-5)
 """
