@@ -19,9 +19,13 @@ from trainers.tasks import make_task
 class InOrder(Data):
     """Batches in the order of the arrays, so that other programs can be given the same."""
 
-    def batches(self, split, batch_size, *, training, seed=0, start_step=0, share=(0, 1)):
+    def batches(self, split, batch_size, *, training, seed=0, start_step=0, share=(0, 1), block=None):
         dataset = super().batches(split, batch_size, training=False, share=share)
-        return dataset.repeat().skip(start_step) if training else dataset
+        dataset = dataset.repeat().skip(start_step) if training else dataset
+        return dataset.batch(block, drop_remainder=True) if block else dataset
+
+    def can_be_resident(self, split):
+        return False
 
 
 def array_data(x, y, w=None, *, num_classes: int | None = None, shuffle: bool = False) -> Data:
@@ -53,7 +57,8 @@ def make_host(
         model = build()
         made = make_optimizer(**(optimizer or dict(name="sgd", learning_rate=0.1)), total_steps=100)
     task = make_task(**(task or dict(name="classify")), spec=data.spec)
-    return Host(model, task, made, strategy, make_plan(plan, model, strategy), **options)
+    chosen = make_plan(plan, model, strategy, resident=data.can_be_resident("train"))
+    return Host(model, task, made, strategy, chosen, as_float=data.as_float, **options)
 
 
 def train(host: Host, data: Data, steps: int, batch_size: int) -> list[float]:

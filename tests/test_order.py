@@ -54,7 +54,7 @@ def test_random_numbers_are_uniform_and_independent():
     """One for each example: no relation between neighbours, streams, epochs or seeds."""
     indices = tf.range(20_000, dtype=tf.int64)
     streams = np.array([
-        uniform(indices, seed=seed, epoch=epoch, stream=stream) for seed in (0, 1) for epoch in (0, 1) for stream in (0, 1, 2)
+        uniform(indices, seed=seed, epochs=epoch, stream=stream) for seed in (0, 1) for epoch in (0, 1) for stream in (0, 1, 2)
     ])  # fmt: skip
     assert streams.min() >= 0
     assert streams.max() < 1
@@ -66,6 +66,6 @@ def test_random_numbers_are_uniform_and_independent():
 
 
 def test_a_number_belongs_to_the_example_not_to_its_place():
-    some = uniform(tf.constant([5, 9], tf.int64), seed=0, epoch=2, stream=1)
-    all_of_them = uniform(tf.range(10, dtype=tf.int64), seed=0, epoch=2, stream=1)
+    some = uniform(tf.constant([5, 9], tf.int64), seed=0, epochs=2, stream=1)
+    all_of_them = uniform(tf.range(10, dtype=tf.int64), seed=0, epochs=2, stream=1)
     assert some.numpy().tolist() == tf.gather(all_of_them, [5, 9]).numpy().tolist()

@@ -14,7 +14,7 @@ import tensorflow as tf
 from trainers.config import construct, find_by_name
 from trainers.data import sources
 from trainers.data.augment import make_augment
-from trainers.data.batches import batches_of_arrays, batches_of_stream, padded
+from trainers.data.batches import batches_of_arrays, batches_of_stream, indices_of_batches, padded
 from trainers.data.delimited import is_number
 from trainers.data.encoders import ENCODERS, ArrayEncoder, Encoder, ImageEncoder
 from trainers.data.encoders.base import check_finite
@@ -62,7 +62,7 @@ class Data:
 
     def encode(self, raw):
         """x for a model, from what `encoder.read` gives."""
-        return self._as_float(self.encoder.encode(raw))
+        return self.as_float(self.encoder.encode(raw))
 
     def batches(
         self,
@@ -73,31 +73,41 @@ class Data:
         seed: int = 0,
         start_step: int = 0,
         share: tuple[int, int] = (0, 1),
+        block: int | None = None,
     ) -> tf.data.Dataset:
-        """Batches {"x", "y", "w"} of one static shape; the last of an epoch is padded with examples of weight 0.
+        """Batches {"x", "y", "w"} of one static shape; the last of an epoch is padded with examples of weight 0. Bytes are
+        still bytes: `as_float` is left to the compiled step.
 
         Args:
           training: shuffled, augmented and without end; else once, in order.
           start_step: the first batch, counted from the first epoch's first; any is reached at once where the split is in
             memory.
           share: (i, n) for the i-th of n equal parts of each batch, as one of n hosts needs it.
+          block: in training, so many batches at a time: [block, B, ...].
         """
         found = self._split(split)
         index, hosts = share
         mine = slice(index * batch_size // hosts, (index + 1) * batch_size // hosts)
+        options = dict(training=training, start_step=start_step, mine=mine)
         if isinstance(found, Batches):
-            dataset = padded(found, batch_size, training=training, start_step=start_step, mine=mine)
+            dataset = padded(found, batch_size, **options)
         else:
-            options = dict(training=training, seed=seed, start_step=start_step, mine=mine)
-            options |= dict(augment=self._augment if training else None, as_float=self._as_float)
+            options |= dict(seed=seed, augment=self._augment if training else None)
             if isinstance(found, Split):
-                dataset = batches_of_arrays(self._in_memory(split), len(found), batch_size, **options)
+                dataset = batches_of_arrays(self.tensors(split), len(found), batch_size, block=block, **options)
             else:
                 dataset = batches_of_stream(found, batch_size, **options)
-        options = tf.data.Options()
-        options.deterministic = True
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+        if block and not isinstance(found, Split):
+            dataset = dataset.batch(block, drop_remainder=True)
+        return _ordered(dataset)
+
+    def index_batches(self, split: str, batch_size: int, *, seed: int, start_step: int, block: int) -> tf.data.Dataset:
+        """Where to find training batches in `tensors`: {"indices", "w"}, each [block, B]."""
+        return _ordered(indices_of_batches(len(self._split(split)), batch_size, seed=seed, start_step=start_step, block=block))
+
+    def can_be_resident(self, split: str) -> bool:
+        """Whether training batches are rows of `tensors`: the split is in memory and not augmented."""
+        return isinstance(self._split(split), Split) and self._augment is None
 
     def examples_of_batch(self, split: str, batch_size: int, *, seed: int, step: int) -> list[int] | None:
         """Places in the split of the examples of a training batch; None where somebody else made the batches."""
@@ -112,16 +122,17 @@ class Data:
             indices = permuted_in_windows(indices, len(found), found.window, seed, epoch)
         return indices.numpy().tolist()
 
-    def _in_memory(self, split: str) -> dict:
-        """The split's arrays as tensors, {"x", "y"} and, where examples have weights, "w"."""
+    def tensors(self, split: str) -> dict:
+        """Of a split in memory: its arrays as tensors, {"x", "y"} and, where examples have weights, "w"."""
         if split not in self._tensors:
             arrays = self._splits[split]
             weights = {} if arrays.w is None else {"w": arrays.w.astype(np.float32)}
-            self._tensors[split] = tf.nest.map_structure(tf.constant, {"x": arrays.x, "y": arrays.y, **weights})
+            with tf.device("CPU"):
+                self._tensors[split] = tf.nest.map_structure(tf.constant, {"x": arrays.x, "y": arrays.y, **weights})
         return self._tensors[split]
 
-    def _as_float(self, x):
-        """Bytes become float32: images from 0 to 1, anything else as it is."""
+    def as_float(self, x):
+        """What a model takes: bytes become float32: images from 0 to 1, anything else as it is."""
         scale = 255 if isinstance(self.encoder, ImageEncoder) else 1
         return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32) / scale if t.dtype == np.uint8 else t, x)
 
@@ -129,6 +140,13 @@ class Data:
         if name not in self._splits:
             raise ValueError(f"the data has no split {name!r}. It has: {', '.join(self._splits)}")
         return self._splits[name]
+
+
+def _ordered(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
 def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None = None) -> Data:

@@ -54,7 +54,7 @@ def evaluate_run(
         model = load_model(workdir)
         optimizer = make_optimizer("sgd", total_steps=1)  # not used, but a state has one
     chosen = make_plan(plan, model, devices, before=saved["plan"]["name"])
-    host = Host(model, task, optimizer, devices, chosen, accumulate=config.accumulate)
+    host = Host(model, task, optimizer, devices, chosen, accumulate=config.accumulate, as_float=found.as_float)
     metrics = host.evaluate(found, split or "test", config.batch_size)
     report, _ = task.report(targets(found, split or "test"), host.predict(found, split or "test", config.batch_size))
     return metrics, report

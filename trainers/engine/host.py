@@ -1,5 +1,6 @@
 """The host's loop: how many steps the device makes before it is asked again, evaluation, early stopping, hooks."""
 
+import functools
 import logging
 import math
 import time
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers.engine.loop import make_eval_loop, make_inspection, make_predict, make_train_loop, no_bad_steps
+from trainers.engine.loop import BlockLoop, TrainLoop, make_eval_loop, make_inspection, make_predict, no_bad_steps
 from trainers.engine.plan import Plan
 from trainers.engine.progress import Pace, Progress, Timetable
 from trainers.engine.signals import Interrupted
@@ -22,6 +23,7 @@ log = logging.getLogger("trainers")
 Metrics = dict[str, float]
 Hook = Callable[[str, "Host"], None]
 
+_BLOCK_BYTES = 2**25  # of batches that are handed to a program together
 _MOST_TOLD = 10  # bad steps that the console hears of
 
 
@@ -39,6 +41,7 @@ class Host:
       optimizer: from trainers.engine.optimizers.
       seed: of order, augmentation and dropout.
       accumulate: pieces that each batch is computed in.
+      as_float: from what the data holds to what the model takes (Data.as_float).
     """
 
     def __init__(
@@ -51,23 +54,30 @@ class Host:
         *,
         seed: int = 0,
         accumulate: int = 1,
+        as_float: Callable = lambda x: x,
     ) -> None:
         with strategy.scope():
             self.state = TrainState(model, optimizer, seed)
-        self.model, self.task, self.strategy, self.plan, self.seed = model, task, strategy, plan, seed
-        self.train_step = TrainStep(self.state, task, plan.compile, accumulate)
-        self.eval_step = EvalStep(self.state, task, plan.compile)
-        self._train_loop = make_train_loop(strategy, self.train_step)
-        self._eval_loop = make_eval_loop(strategy, self.eval_step)
-        self._predict = make_predict(strategy, self.eval_step.predict)
-        self._inspect = make_inspection(strategy, self.train_step.inspect)
-        self._place = host_of(strategy)
+        self.model, self.task, self.optimizer, self.strategy = model, task, optimizer, strategy
+        self.seed, self.accumulate = seed, accumulate
+        self.as_float, self._place = as_float, host_of(strategy)
+        self.use(plan)
         self._eval_zeros: dict[str, tf.Tensor] | None = None
         self.progress, self.timetable = Progress(), None
         self.metrics: Metrics = {}
         self.split, self.is_best = "train", False
         self.data, self.batch_size = None, 0
         self._stopped, self._signal, self._told = False, 0, 0
+
+    def use(self, plan: Plan) -> None:
+        """Compile and group steps by another plan from here on."""
+        self.plan = plan
+        self.train_step = TrainStep(self.state, self.task, plan, self.accumulate, self.as_float)
+        self.eval_step = EvalStep(self.state, self.task, plan, self.as_float)
+        self._loops: dict[int, TrainLoop | BlockLoop] = {}  # by steps of a block
+        self._eval_loop = make_eval_loop(self.strategy, self.eval_step)
+        self._predict = make_predict(self.strategy, self.eval_step.predict)
+        self._inspect = make_inspection(self.strategy, self.train_step.inspect)
 
     def fit(self, data, *, batch_size: int, timetable: Timetable, hooks: Sequence[Hook] = ()) -> None:
         """Train from where `progress` is to the timetable's end. `data` has `batches` and `steps`; a split "validation" is
@@ -95,8 +105,7 @@ class Host:
 
     def _train(self, emit: Callable) -> None:
         progress, timetable, pace = self.progress, self.timetable, Pace()
-        options = dict(training=True, seed=self.seed, start_step=progress.step)
-        iterator = self._iterator(self.data, "train", self.batch_size, **options)
+        loop = self._started_loop(self.data, self.batch_size, progress.step)
         zeros = self.train_step.zero_sums(self._spec(self.data, self.batch_size))
         limit = timetable.most_bad_steps
         if progress.bad_in_a_row >= limit:
@@ -106,11 +115,11 @@ class Host:
             sums = tf.nest.map_structure(tf.constant, progress.sums) or zeros
             count = min(pace.steps, timetable.steps_to_next_stop(progress.step))
             began, first = time.perf_counter(), progress.step
-            numbers = [tf.constant(n, tf.int64) for n in (first, count, limit)]
-            step, sums, bad = self._train_loop(iterator, *numbers[:2], sums, no_bad_steps(progress.bad_in_a_row), numbers[2])
+            step, sums, bad, waited = loop(first, count, sums, no_bad_steps(progress.bad_in_a_row), limit)
             step = int(step)  # waits for the device
             if pace.measure(step - first, time.perf_counter() - began):
                 progress.seconds += pace.seconds
+                progress.waited += float(waited)
                 progress.examples += (step - first) * self.batch_size
             progress.sums = {name: value.numpy() for name, value in sums.items()}
             progress.step = step
@@ -119,6 +128,20 @@ class Host:
             emit("loop")  # last, so that a checkpoint made here holds what was reported
             self._look_around(pace)
         self._report_what_is_due(emit)
+
+    def make_trial(self, data, batch_size: int) -> Callable[[int], float]:
+        """A function that trains for so many steps on the next batches, with all that it does to the state, and returns the
+        seconds that it took.
+        """
+        loop = self._started_loop(data, batch_size, self.progress.step)
+        sums, self.data, self.batch_size = self.train_step.zero_sums(self._spec(data, batch_size)), data, batch_size
+
+        def trial(steps: int) -> float:
+            began = time.perf_counter()
+            float(loop(self.progress.step, steps, sums, no_bad_steps(), 2**30)[0])  # waits for the device
+            return time.perf_counter() - began
+
+        return trial
 
     def stop(self) -> None:
         """End training after this loop."""
@@ -179,7 +202,8 @@ class Host:
         iterator = self._iterator(self.data, "train", self.batch_size, **options)
         norms = {name: value.numpy() for name, value in self._inspect(iterator, step).items()}
         share = (self._place.index, self._place.count)
-        return norms, next(iter(self.data.batches("train", self.batch_size, share=share, **options)))["x"]
+        x = next(iter(self.data.batches("train", self.batch_size, share=share, **options)))["x"]
+        return norms, self.as_float(x)
 
     def weights(self) -> list[np.ndarray]:
         """Values to evaluate and save: trainable (averaged, where the optimizer keeps an average), then the rest."""
@@ -233,6 +257,23 @@ class Host:
         parts = dataset.rebatch(batch_size // replicas, drop_remainder=True) if replicas > place.count else dataset
         endless = parts.repeat()  # of one that ends, an iterator over many hosts makes the shapes unknown
         return iter(self.strategy.distribute_datasets_from_function(lambda context: endless))
+
+    def _started_loop(self, data, batch_size: int, step: int):
+        """The plan's loop, with the batches from `step` on."""
+        options = dict(seed=self.seed, start_step=step)
+        if self.plan.steps == 1:
+            loop = self._loops.setdefault(1, TrainLoop(self.strategy, self.train_step))
+            loop.start(self._iterator(data, "train", batch_size, training=True, **options))
+            return loop
+        block, resident = self.plan.steps, self.plan.name == "xla_resident" and data.can_be_resident("train")
+        if not resident:
+            batch_bytes = sum(t.dtype.size * t.shape.num_elements() for t in tf.nest.flatten(self._spec(data, batch_size)))
+            block = max(1, min(block, _BLOCK_BYTES // batch_bytes))
+        make = data.index_batches if resident else functools.partial(data.batches, training=True)
+        blocks = self.strategy.experimental_distribute_dataset(make("train", batch_size, block=block, **options))
+        loop = self._loops.setdefault(block, BlockLoop(self.strategy, self.train_step, self.plan.compile, block))
+        loop.start(iter(blocks), data.tensors("train") if resident else {})
+        return loop
 
     def _spec(self, data, batch_size: int) -> dict:
         """Of one replica's part of a batch."""

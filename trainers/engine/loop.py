@@ -20,23 +20,105 @@ def no_bad_steps(in_a_row: int = 0) -> dict[str, tf.Tensor]:
     }
 
 
-def make_train_loop(strategy: tf.distribute.Strategy, train_step: Callable) -> Callable:
-    """loop(iterator, first_step, count, sums, bad, limit) -> (step reached, sums plus those of the steps made, bad steps).
+class TrainLoop:
+    """loop(first_step, count, sums, bad, limit) -> (step reached, sums plus those of the steps made, bad steps, seconds that
+    the device waited for the iterator).
 
     It makes `count` steps, fewer if `limit` of them in a row are bad or 32 in all. The sums are carried
     through, so their rounding does not depend on how many steps one call makes.
     """
 
+    def __init__(self, strategy: tf.distribute.Strategy, train_step: Callable) -> None:
+        self._strategy, self._train_step, self._iterator = strategy, train_step, None
+
+    def start(self, iterator) -> None:
+        """Go on with the batches of an iterator."""
+        self._iterator = iterator
+
+    def __call__(self, first_step: int, count: int, sums: Sums, bad: dict, limit: int):
+        return self._loop(self._iterator, *_int64(first_step, count), sums, bad, *_int64(limit))
+
     @tf.function
-    def train_loop(iterator, first_step: tf.Tensor, count: tf.Tensor, sums: Sums, bad: dict, limit: tf.Tensor):
-        step = first_step
+    def _loop(self, iterator, first_step: tf.Tensor, count: tf.Tensor, sums: Sums, bad: dict, limit: tf.Tensor):
+        step, waited = first_step, tf.constant(0.0, tf.float64)
         while step < first_step + count and bad["in_a_row"] < limit and bad["count"] < _NOTED:
-            new = strategy.run(train_step, args=(step, next(iterator)))
-            sums, bad = _add(strategy, sums, new), _noted(strategy, bad, step, new["bad"])
-            step += 1
+            batch, seconds = _timed_next(iterator)
+            new = self._strategy.run(self._train_step, args=(step, batch))
+            new = {name: _first(self._strategy, value) for name, value in new.items()}
+            sums, bad = _added(sums, new), _noted(bad, step, new["bad"])
+            step, waited = step + 1, waited + seconds
+        return step, sums, bad, waited
+
+
+class BlockLoop:
+    """TrainLoop on one device, where a batch of the iterator is a block of `steps` batches and one program makes as many
+    steps of it as it may. What is left of a block is for the next call.
+
+    Args:
+      train_step: its `pure` makes a step from values to values.
+      compile: of a pure function (Plan.compile).
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, train_step, compile: Callable, steps: int) -> None:
+        self._strategy, self._train_step, self._steps, self._program = strategy, train_step, steps, compile(self._made)
+        self._iterator, self._resident, self._block, self._used = None, {}, None, 0
+
+    def start(self, iterator, resident: dict) -> None:
+        """Go on with the blocks of an iterator. They hold batches, or the {"indices", "w"} of their rows in the tensors
+        `resident`, if there are some.
+        """
+        self._iterator, self._resident, self._block, self._used = iterator, resident, next(iterator), 0
+
+    def __call__(self, first_step: int, count: int, sums: Sums, bad: dict, limit: int):
+        state = (self._iterator, self._resident, self._block, *_int64(self._used, first_step, count))
+        self._block, used, *found = self._loop(*state, sums, bad, *_int64(limit))
+        self._used = int(used)
+        return found
+
+    @tf.function
+    def _loop(self, iterator, resident: dict, block, used, first_step, count, sums: Sums, bad: dict, limit):
+        step, end, waited = first_step, first_step + count, tf.constant(0.0, tf.float64)
+        while step < end and bad["in_a_row"] < limit and bad["count"] < _NOTED:
+            if used == self._steps:
+                block, seconds = _timed_next(iterator)
+                used, waited = tf.constant(0, tf.int64), waited + seconds
+            before = step
+            step, sums, bad = self._strategy.run(self._run, args=(resident, block, used, step, end, sums, bad, limit))
+            used += step - before
+        return block, used, step, sums, bad, waited
+
+    def _run(self, *arguments):
+        """In a replica context."""
+        values, step, sums, bad = self._program(self._train_step.state.read(), *arguments)
+        self._train_step.state.write(values)
         return step, sums, bad
 
-    return train_loop
+    def _made(self, values, resident, block, used, first_step, end, sums, bad, limit):
+        """Pure. As many steps as the block and `end` allow."""
+        step, last = first_step, tf.minimum(end, first_step + self._steps - used)
+        while step < last and bad["in_a_row"] < limit and bad["count"] < _NOTED:
+            place = used + step - first_step  # gathered: XLA takes the bounds of a slice for constants and compiles for each
+            batch = tf.nest.map_structure(lambda t, place=place: tf.gather(t, place), block)
+            values, new = self._train_step.pure(values, _gathered(resident, batch) if resident else batch, step)
+            sums, bad = _added(sums, new), _noted(bad, step, new["bad"])
+            step += 1
+        return values, step, sums, bad
+
+
+def _gathered(resident: dict, batch: dict) -> dict:
+    found = tf.nest.map_structure(lambda t: tf.gather(t, batch["indices"]), resident)
+    return {**found, "w": batch["w"] * found.get("w", 1.0)}
+
+
+def _timed_next(iterator):
+    """The next batch, and the seconds that it took: state makes the three happen in this order."""
+    before = tf.timestamp()
+    batch = next(iterator)
+    return batch, tf.timestamp() - before
+
+
+def _int64(*numbers: int) -> list[tf.Tensor]:
+    return [tf.constant(number, tf.int64) for number in numbers]
 
 
 def make_eval_loop(strategy: tf.distribute.Strategy, eval_step: Callable) -> Callable:
@@ -46,7 +128,7 @@ def make_eval_loop(strategy: tf.distribute.Strategy, eval_step: Callable) -> Cal
     def eval_loop(iterator, count: tf.Tensor, sums: Sums) -> Sums:
         for _ in tf.range(count):
             new = strategy.run(eval_step, args=(next(iterator),))
-            sums = _add(strategy, sums, new)
+            sums = _added(sums, {name: _first(strategy, value) for name, value in new.items()})
         return sums
 
     return eval_loop
@@ -74,13 +156,11 @@ def make_inspection(strategy: tf.distribute.Strategy, inspect: Callable) -> Call
     return inspection
 
 
-def _add(strategy: tf.distribute.Strategy, sums: Sums, new: Sums) -> Sums:
-    """Every replica returns the same global sums, so the first one's are taken."""
-    return {name: sums[name] + _first(strategy, new[name]) for name in sums}
+def _added(sums: Sums, new: Sums) -> Sums:
+    return {name: sums[name] + new[name] for name in sums}
 
 
-def _noted(strategy: tf.distribute.Strategy, bad: dict, step: tf.Tensor, is_bad) -> dict:
-    is_bad = _first(strategy, is_bad)
+def _noted(bad: dict, step: tf.Tensor, is_bad: tf.Tensor) -> dict:
     place = tf.range(_NOTED, dtype=tf.int64) == bad["count"]
     return {
         "steps": tf.where(place & is_bad, step, bad["steps"]),
@@ -90,4 +170,5 @@ def _noted(strategy: tf.distribute.Strategy, bad: dict, step: tf.Tensor, is_bad)
 
 
 def _first(strategy: tf.distribute.Strategy, value):
+    """Every replica returns the same global sums, so the first one's are taken."""
     return strategy.experimental_local_results(value)[0]

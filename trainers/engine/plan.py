@@ -1,60 +1,171 @@
-"""How the pure functions of a step are compiled."""
+"""How steps are compiled and grouped."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-NAMES = ("auto", "graph", "xla")
+# Forward and backward pass as graph or compiled by XLA; the batch whole, or split into pieces that the cores compute side by
+# side; one step a call, or many in one program, over batches stacked by the host or gathered from a resident data set.
+_IN_PIECES = ("graph_split", "xla_split")
+_MANY_STEPS = ("xla_loop", "xla_resident")
+PLANS = ("graph", "graph_split", "xla", "xla_split", "xla_loop", "xla_resident")
+NAMES = ("auto", "measure", *PLANS)
 
-# What makes XLA the slower plan on a CPU. Its steps per second, as a ratio to the graph's, by `python -m benchmarks.plans` (2
-# cores with AVX-512, 2026-11-22): convolutions 0.16-0.44, recurrence 0.78-0.86, dropout 0.51 in a dense net and 0.25 or 1.11 in
-# Transformers that differ in nothing but depth; without these 1.07-1.25.
-_SLOW_ON_CPU = {
-    "convolutions": (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D),
-    "recurrence": (layers.RNN, layers.Bidirectional),
-    "dropout": (layers.Dropout,),
-}
+_STEPS = 256  # in one program; it ends sooner when the host wants to be asked
+_MOST_PIECES = 4  # measured with 2 alone
+_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_RECURRENT = (layers.RNN, layers.Bidirectional)
+_SEQUENCES = (
+    layers.MultiHeadAttention,
+    layers.GroupQueryAttention,
+    layers.Attention,
+    layers.AdditiveAttention,
+    layers.Embedding,
+)
+_APART = (  # operations that stay within an example, along other axes than the first
+    "Absolute Add All Any Concatenate Divide Equal Exp ExpandDims Gelu LogicalAnd LogicalNot LogicalOr Max Mean Min Multiply "
+    "Negative NotEqual Relu Sigmoid Silu Softmax Sqrt Square Subtract Sum Tanh TrueDivide"
+)
+_SMALL = 2**25  # weights x examples of a dense net whose step is short beside the call of a program
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How to compile: `name` is "graph", "xla", or "strategy" where the strategy compiles (TPU)."""
+    """One of PLANS, or "strategy" where the strategy compiles (TPU).
+
+    Attributes:
+      pieces: that a batch is split into.
+      steps: that one program may make.
+    """
 
     name: str
     reason: str
+    pieces: int = 1
+    steps: int = 1
 
     def compile(self, function: Callable) -> Callable:
         """`function` as this plan runs it; call the result inside a replica."""
         if self.name == "strategy":
             return function
-        return tf.function(function, jit_compile=self.name == "xla")
+        return tf.function(function, jit_compile=self.name.startswith("xla"))
+
+    def compile_update(self, function: Callable) -> Callable:
+        """For what is element by element: XLA makes one pass of it, whatever the rest is."""
+        return function if self.name == "strategy" else tf.function(function, jit_compile=True)
 
 
-def make_plan(name: str, model: keras.Model, strategy: tf.distribute.Strategy, *, before: str | None = None) -> Plan:
-    """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan.
+def make_plan(
+    name: str,
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    *,
+    batch_size: int = 64,
+    resident: bool = False,
+    before: str | None = None,
+) -> Plan:
+    """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan. For "measure" too:
+    trainers.engine.measure begins with it.
 
     Args:
-      before: the plan that a run which now goes on began with; "auto" stays with it where it is possible.
+      batch_size: examples that are computed at a time.
+      resident: whether batches are rows of tensors in memory (Data.can_be_resident).
+      before: the plan that a run which now goes on began with; "auto" and "measure" stay with it where it is possible.
+
+    Raises:
+      ValueError: an unknown plan, or one that cannot be used here.
     """
     if name not in NAMES:
         raise ValueError(f"unknown plan {name!r}. Accepted: {', '.join(NAMES)}")
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return Plan("strategy", "TPUStrategy compiles every step itself")
-    if name != "auto":
-        return Plan(name, "asked for")
-    if before in ("graph", "xla"):
-        return Plan(before, "as the run began")
-    if "CPU" not in strategy.extended.worker_devices[0].upper():
-        return Plan("xla", "the device is no CPU")
-    found = [fact for fact, kinds in _SLOW_ON_CPU.items() if any(isinstance(layer, kinds) for layer in _layers(model))]
-    if found:
-        return Plan("graph", f"on a CPU, XLA is slower with {' and '.join(found)}")
-    return Plan("xla", "on a CPU, XLA is faster without convolutions, recurrence and dropout")
+    if name in PLANS:
+        refusal = _refusal(name, model, strategy, resident)
+        if refusal:
+            raise ValueError(f"plan {name!r} cannot be used here: {refusal}. Accepted here: {', '.join(NAMES[:2])}, "
+                             f"{', '.join(legal_plans(model, strategy, resident))}")  # fmt: skip
+        return named_plan(name, "asked for")
+    if before in legal_plans(model, strategy, resident):
+        return named_plan(before, "as the run began")
+    return named_plan(*_chosen(model, strategy, batch_size, resident))
 
 
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """All layers, also within layers, but dropout that drops nothing."""
-    return [layer for layer in model._flatten_layers() if not isinstance(layer, layers.Dropout) or layer.rate]
+def legal_plans(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> list[str]:
+    """Plans that give the same numbers here; those that "measure" compares."""
+    return [name for name in PLANS if not _refusal(name, model, strategy, resident)]
+
+
+def named_plan(name: str, reason: str) -> Plan:
+    """One of PLANS, whether or not it can be used."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    pieces = max(count for count in (1, 2, _MOST_PIECES) if count <= max(cores, 2)) if name in _IN_PIECES else 1
+    return Plan(name, reason, pieces, _STEPS if name in _MANY_STEPS else 1)
+
+
+def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> str | None:
+    """Why a plan cannot be used."""
+    if strategy.num_replicas_in_sync > 1 and name not in ("graph", "xla"):
+        return "it is for one replica"
+    if name in _IN_PIECES and not _on_cpu(strategy):
+        return "it is for CPUs"
+    if name in _IN_PIECES and not _examples_are_apart(model):
+        return "the model computes statistics of the batch, or has layers that may"
+    if name == "xla_resident" and not resident:
+        return "the data is streamed or augmented"
+    return None
+
+
+def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, batch_size: int, resident: bool) -> tuple[str, str]:
+    """By the steps per second of `python -m benchmarks.plans` (README: Plans)."""
+    loop = "xla_resident" if resident else "xla_loop"
+    if strategy.num_replicas_in_sync == 1 and not _on_cpu(strategy):
+        return loop, "the device is no CPU"
+    if not _on_cpu(strategy):
+        return "xla", "the devices are no CPUs"
+    legal = legal_plans(model, strategy, resident)
+
+    def split(name: str) -> str:
+        return f"{name}_split" if f"{name}_split" in legal else name
+
+    if _has(model, _CONVOLUTIONS):
+        return split("graph"), "on a CPU, XLA is slower with convolutions"
+    if _has(model, _RECURRENT):
+        name = split("xla")
+        return (name, "on a CPU, XLA is faster with recurrence if the cores share the batch") if name == "xla_split" else (
+            "graph", "on a CPU, XLA of a whole batch is slower with recurrence")  # fmt: skip
+    if _has(model, (layers.Dropout,)):
+        return split("graph"), "on a CPU, XLA is slower with dropout"
+    small = model.count_params() * batch_size <= _SMALL and not _has(model, _SEQUENCES)
+    if small and loop in legal:
+        return loop, "on a CPU, many steps of a small dense net are fastest in one program"
+    return split("xla"), "on a CPU, XLA is faster without convolutions, recurrence and dropout"
+
+
+def _has(model: keras.Model, kinds: tuple) -> bool:
+    """Whether a layer, also within layers, is of these kinds. Dropout that drops nothing is none."""
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers() if getattr(layer, "rate", 1.0) != 0)
+
+
+def _on_cpu(strategy: tf.distribute.Strategy) -> bool:
+    return "CPU" in strategy.extended.worker_devices[0].upper()
+
+
+def _examples_are_apart(model: keras.Model) -> bool:
+    """Whether no example can change another's outputs, as far as we know: only layers and operations that we know, none of
+    which keeps statistics or looks across the batch.
+    """
+    parts = model._flatten_layers()
+    known = all(type(layer).__module__.split(".")[0] in ("keras", "modelzoo") for layer in parts)
+    operations = [op for part in parts for op in getattr(part, "operations", ()) if not isinstance(op, layers.Layer)]
+    statistics = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
+    frozen = {id(v) for layer in parts for v in layer._trainable_variables}  # of layers set to not train
+    return known and all(map(_is_apart, operations)) and all(id(v) in frozen for v in statistics)
+
+
+def _is_apart(operation) -> bool:
+    axis = getattr(operation, "axis", -1)
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    return type(operation).__name__ in _APART.split() and all(axis is not None and (axis > 0 or axis == -1) for axis in axes)

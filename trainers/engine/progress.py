@@ -18,6 +18,7 @@ class Progress:
       best: the best value of the monitored metric, of `best_step`.
       evaluations_without_best: since then.
       seconds, examples: of training with its wait for input, without tracing, compiling, evaluation and saving.
+      waited: those of `seconds` in which the device waited for the next batch.
       bad_in_a_row: steps up to now whose loss or gradient was not finite.
       bad_steps: all of them since metrics were last reported, each as the step that it would have made.
       sums: of the loss and the training metrics since they were last reported; empty if nothing was trained since.
@@ -30,6 +31,7 @@ class Progress:
     evaluations_without_best: int = 0
     seconds: float = 0.0
     examples: int = 0
+    waited: float = 0.0
     bad_in_a_row: int = 0
     bad_steps: list[int] = dataclasses.field(default_factory=list)
     sums: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)

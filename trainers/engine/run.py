@@ -20,6 +20,7 @@ from trainers.engine.finished import targets
 from trainers.engine.health import health
 from trainers.engine.host import Hook, Host
 from trainers.engine.init_from import init_from as take_weights
+from trainers.engine.measure import measure_plan
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import make_plan
@@ -148,10 +149,16 @@ def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profil
     check_model(model, data.spec.input_shape, task)
     if init_from:
         take_weights(model, init_from)
-    chosen = make_plan(plan, model, devices, before=before and before["plan"]["name"])
-    host = Host(model, task, optimizer, devices, chosen, seed=config.seed, accumulate=config.accumulate)
+    chosen = make_plan(
+        plan, model, devices, batch_size=config.batch_size // config.accumulate, resident=data.can_be_resident("train"),
+        before=before and before["plan"]["name"],
+    )  # fmt: skip
+    options = dict(seed=config.seed, accumulate=config.accumulate, as_float=data.as_float)
+    host = Host(model, task, optimizer, devices, chosen, **options)
     host.check_batch_size(config.batch_size)
     host.check_monitor(data, config.batch_size, config.monitor)
+    if plan == "measure" and not before:
+        measure_plan(host, data, batch_size=config.batch_size, total_steps=timetable.total_steps)
     if config.patience and "validation" not in data.spec.examples:
         log.warning("patience does nothing: the data has no validation split")
     return _Ready(config, data, host, timetable, arguments)

@@ -21,7 +21,7 @@ from trainers.data.spec import Spec, Split
 from trainers.engine import checkpoint
 from trainers.engine.host import Host
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import NAMES, make_plan
+from trainers.engine.plan import legal_plans, make_plan
 from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.tasks import make_task
@@ -57,7 +57,7 @@ def selftest(strategy_name: str) -> dict:
         check(f"1 = {replicas} replicas" if replicas > 1 else "device = CPU", lambda: _replicas(strategy, *reference))
     check("resumed to the bit", lambda: _resumed(strategy))
     check("evaluation exact under padding", lambda: _padded(strategy))
-    for plan in NAMES[1:]:
+    for plan in _legal_plans(strategy):
         check(f"plan {plan} = plan auto", lambda plan=plan: _plan(strategy, plan))
     for name in modelzoo.list_models():
         check(f"one step of {name}", lambda name=name: _family(strategy, name))
@@ -173,7 +173,13 @@ def _host(strategy, *, plan: str = "auto") -> Host:
     with strategy.scope():
         model = keras.Sequential([keras.Input((16,)), layers.Dense(32, "relu", name="a"), layers.Dense(_CLASSES, name="b")])
         optimizer = make_optimizer("adam", learning_rate=1e-2, total_steps=100, use_ema=True, schedule={"name": "cosine"})
-    return Host(model, make_task("classify", _data().spec), optimizer, strategy, make_plan(plan, model, strategy))
+    return Host(
+        model, make_task("classify", _data().spec), optimizer, strategy, make_plan(plan, model, strategy, resident=True)
+    )
+
+
+def _legal_plans(strategy) -> list[str]:
+    return legal_plans(_host(strategy).model, strategy, resident=True)
 
 
 def _data(size: int = 100, width: int = 16) -> Data:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from trainers.data.adapt import as_data
 from trainers.data.pipeline import Data, Spec
 from trainers.engine.host import Hook, Host, Metrics
+from trainers.engine.measure import measure_plan
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer, make_pure
 from trainers.engine.plan import make_plan
@@ -31,7 +32,7 @@ class Trainer:
       task: "classify" or "regress"; a dict of a task's name and arguments; or a Task.
       optimizer: a Keras optimizer, its name in lower case, or a dict of its name and arguments, `schedule` among them.
       strategy: a name (trainers.make_strategy) or a tf.distribute.Strategy.
-      plan: "auto", "graph" or "xla".
+      plan: "auto", "measure" or one of trainers.engine.plan.PLANS.
       seed: of order and dropout.
       accumulate: pieces that each batch is computed in.
 
@@ -98,6 +99,9 @@ class Trainer:
             raise ValueError("patience and restore_best need validation_data. Received: none")
         steps = steps or max(1, round(epochs * per_epoch))
         host = self._ready(found, batch_size)
+        if self._plan == "measure":
+            measure_plan(host, found, batch_size=batch_size, total_steps=steps)
+            self._plan = host.plan.name
         if isinstance(self._optimizer, dict) and "schedule" in self._optimizer:
             host = self._host = self._with_schedule(host, steps, per_epoch)
         before = host.progress
@@ -139,6 +143,8 @@ class Trainer:
         if self._host is None:
             task = self._make_task(self._num_outputs(data, batch_size))
             check_model(self.model, data.spec.input_shape, task)
+            self._as_float = data.as_float
+            self._facts = dict(batch_size=batch_size // self._accumulate, resident=data.can_be_resident("train"))
             self._host = self._make_host(task, total_steps=1)
         self._host.check_batch_size(batch_size)
         for split in data.spec.examples:
@@ -149,8 +155,9 @@ class Trainer:
     def _make_host(self, task: Task, **steps: int) -> Host:
         with self._strategy.scope():
             optimizer = self._make_optimizer(**steps)
-        plan = make_plan(self._plan, self.model, self._strategy)
-        return Host(self.model, task, optimizer, self._strategy, plan, seed=self._seed, accumulate=self._accumulate)
+        plan = make_plan(self._plan, self.model, self._strategy, **self._facts)
+        options = dict(seed=self._seed, accumulate=self._accumulate, as_float=self._as_float)
+        return Host(self.model, task, optimizer, self._strategy, plan, **options)
 
     def _with_schedule(self, host: Host, steps: int, steps_per_epoch: int) -> Host:
         """The host with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
@@ -167,7 +174,7 @@ class Trainer:
         if getattr(self.model, "outputs", None):
             return self.model.outputs[0].shape[-1]
         with self._strategy.scope():
-            return self.model(next(iter(data.batches("train", batch_size, training=False)))["x"]).shape[-1]
+            return self.model(data.as_float(next(iter(data.batches("train", batch_size, training=False)))["x"])).shape[-1]
 
     def _make_task(self, num_outputs: int) -> Task:
         """The task for a model of so many outputs. The data's own numbers are left as they are: mean 0, deviation 1."""

@@ -1,0 +1,100 @@
+"""The plan that is fastest here, found by trying."""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import modelzoo
+from trainers.engine.host import Host
+from trainers.engine.plan import Plan, legal_plans, named_plan
+from trainers.files import read_json, write_json
+
+log = logging.getLogger("trainers")
+
+_SHARE_OF_RUN = 0.05
+_SECONDS_EACH = 0.5
+_HOPELESS = 1.5  # times the best plan's seconds for one step
+
+
+def measure_plan(host: Host, data, *, batch_size: int, total_steps: int) -> None:
+    """Let the host use the legal plan that trains fastest, and leave its state as it was.
+
+    The host's own plan is tried first; trying the others ends when it has taken 5% of the time that the run will take with
+    it. What is found is kept on disk for the same model, shapes, device and versions.
+    """
+    names = [host.plan.name, *legal_plans(host.model, host.strategy, data.can_be_resident("train"))]
+    if len(set(names)) == 1 or host.strategy.num_replicas_in_sync > 1 or host.plan.name == "strategy":
+        return
+    file = _cache() / f"{_key(host, batch_size, names)}.json"
+    if file.is_file():
+        found = read_json(file)
+        host.use(named_plan(found["plan"], f"measured before: {found['told']}"))
+        return
+    rates, is_whole = _tried(host, data, batch_size, list(dict.fromkeys(names)), total_steps)
+    best = max(rates, key=rates.get)
+    told = ", ".join(f"{name} {rate:.3g} steps/s" for name, rate in rates.items())
+    host.use(named_plan(best, f"measured: {told}{'' if is_whole else '; the run is too short to try the others'}"))
+    if is_whole:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, {"plan": best, "told": told})
+        except OSError as error:
+            log.warning("what was measured of plans is not kept: %s", error)
+
+
+def _tried(host: Host, data, batch_size: int, names: list[str], total_steps: int) -> tuple[dict[str, float], bool]:
+    """Steps per second of the plans that were tried to the end, and whether none was left out for want of time."""
+    rates, plans = {}, {name: host.plan if name == host.plan.name else named_plan(name, "") for name in names}
+    before = tf.nest.map_structure(keras.ops.convert_to_numpy, host.state.variables)
+    began, budget = time.perf_counter(), None
+    for name, plan in plans.items():
+        if budget is not None and time.perf_counter() - began > budget:
+            return rates, False
+        rate = _rate(host, plan, data, batch_size, max(rates.values(), default=0.0))
+        for kind, values in before.items():
+            for variable, value in zip(host.state.variables[kind], values, strict=True):
+                variable.assign(value)
+        if rate:
+            rates[name] = rate
+        if budget is None:
+            budget = _SHARE_OF_RUN * total_steps / rate
+            began = time.perf_counter()
+    return rates, True
+
+
+def _rate(host: Host, plan: Plan, data, batch_size: int, best: float) -> float | None:
+    """Steps per second of a plan; None as soon as it is hopeless beside the best so far."""
+    host.use(plan)
+    run = host.make_trial(data, batch_size)
+    run(1)  # traces and compiles
+    steps, seconds = 1, run(1)
+    if best and seconds > _HOPELESS / best:
+        return None
+    while seconds < _SECONDS_EACH:
+        steps, seconds = 2 * steps, run(2 * steps)
+    return steps / seconds
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "modelzoo" / "plans"
+
+
+def _key(host: Host, batch_size: int, names: list[str]) -> str:
+    """Of everything that the speed depends on, as far as we know."""
+    layers = [(type(layer).__name__, layer.compute_dtype) for layer in host.model._flatten_layers()]
+    shapes = [tuple(v.shape) for variables in host.state.variables.values() for v in variables]
+    cpu = Path("/proc/cpuinfo")
+    device = next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "") if cpu.exists() else ""
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    facts = [
+        layers, shapes, str(host.model.input_shape), batch_size, host.accumulate, type(host.optimizer).__name__,
+        type(host.task).__name__, names, device, os.cpu_count(), gpus, modelzoo.__version__, tf.__version__, keras.__version__,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:32]
