@@ -6,8 +6,11 @@ python -m modelzoo show NAME [ARGUMENT=VALUE ...]
 
 import argparse
 import ast
+import fnmatch
+import inspect
 import os
 import sys
+from pathlib import Path
 
 from modelzoo.quiet import import_tensorflow
 
@@ -21,8 +24,6 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("name", help="a registered name, or package.module:builder")
     command.add_argument("arguments", nargs="*", metavar="ARGUMENT=VALUE", help="such as widths='(64,32)'")
     given = parser.parse_args(argv)
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        import_tensorflow()
     try:
         if given.command == "list":
             _list(given.pattern)
@@ -35,16 +36,44 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _list(pattern: str) -> None:
-    from modelzoo import list_models, model_info
-
-    names = list_models(pattern)
+    summaries = _summaries()
+    names = fnmatch.filter(summaries, pattern)
     if not names:
-        raise ValueError(f"no model matches {pattern!r}. There are: {', '.join(list_models())}")
+        raise ValueError(f"no model matches {pattern!r}. There are: {', '.join(summaries)}")
     for name in names:
-        print(f"{name:<{max(map(len, names))}}  {model_info(name).summary}")
+        print(f"{name:<{max(map(len, names))}}  {summaries[name]}")
+
+
+def _summaries() -> dict[str, str]:
+    """{name: summary} of all models, sorted. Read from their files, since running these takes Keras and seconds."""
+    docs = {}
+    try:
+        for file in Path(__file__).parent.glob("*.py"):
+            for node in ast.walk(ast.parse(file.read_bytes())):
+                if isinstance(node, ast.FunctionDef) and any(_calls(d, "register_model") for d in node.decorator_list):
+                    docs[node.name] = ast.get_docstring(node) or ""
+                elif _calls(node, "variant"):
+                    (doc,) = (keyword.value for keyword in node.keywords if keyword.arg == "doc")
+                    docs[ast.literal_eval(node.args[0])] = inspect.cleandoc(ast.literal_eval(doc))
+    except ValueError:  # a name or a doc that is computed: it has to be run
+        _load_keras()
+        from modelzoo import list_models, model_info
+
+        return {name: model_info(name).summary for name in list_models()}
+    return {name: docs[name].partition("\n")[0] for name in sorted(docs)}
+
+
+def _calls(node: ast.AST, function: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
+
+
+def _load_keras() -> None:
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        import_tensorflow()
 
 
 def _show(name: str, arguments: dict) -> None:
+    _load_keras()
     from modelzoo import model_info
 
     info = model_info(name, **arguments)

@@ -116,6 +116,38 @@ def test_the_command_line(capsys):
         assert err.count("\n") == 1
 
 
+LIST = """
+import importlib.util, sys
+if {without_tensorflow}:
+    importlib.util.find_spec = lambda name, *rest: None
+from modelzoo.__main__ import main
+code = main({argv})
+assert not {{"tensorflow", "keras"}} & set(sys.modules)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("without_tensorflow", [False, True])
+def test_the_list_needs_neither_tensorflow_nor_keras(without_tensorflow):
+    def listed(*argv):
+        program = LIST.format(argv=["list", *argv], without_tensorflow=without_tensorflow)
+        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+
+    lines = [line.split(maxsplit=1) for line in listed().stdout.splitlines()]
+    assert lines == [[name, modelzoo.model_info(name).summary] for name in modelzoo.list_models()]
+    wrong = listed("x*")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith("error: no model matches 'x*'. There are: attention_lstm")
+
+
+def test_a_computed_name_is_listed_too(capsys, monkeypatch, tmp_path):
+    """By running the files, as a look-up does."""
+    (tmp_path / "computed.py").write_text('for width in (8, 16):\n    variant(f"mlp_{width}", mlp, doc="...")\n')
+    monkeypatch.setattr("modelzoo.__main__.__file__", str(tmp_path / "__main__.py"))
+    assert main(["list", "mlp_8*"]) == 0
+    assert capsys.readouterr().out.startswith("mlp_8_10_1  8 features")
+
+
 TOY = '''
 """A toy: one dense layer."""
 
@@ -143,3 +175,6 @@ def test_a_new_model_is_one_new_file_and_no_new_test(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout[-2000:]
     assert "6 passed" in result.stdout
+    command = [sys.executable, "-m", "modelzoo", "list", "toy"]
+    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert listed.stdout == "toy  One dense layer.\n"

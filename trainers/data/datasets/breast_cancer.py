@@ -2,8 +2,6 @@
 
 import numpy as np
 import tensorflow_datasets as tfds
-from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import train_test_split
 
 
 class BreastCancer(tfds.core.GeneratorBasedBuilder):
@@ -26,6 +24,9 @@ class BreastCancer(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
+        from sklearn.datasets import load_breast_cancer  # once: a data set that is prepared is only read
+        from sklearn.model_selection import train_test_split
+
         rows, labels = load_breast_cancer(return_X_y=True)
         train, test = train_test_split(np.arange(len(labels)), test_size=114, random_state=0, stratify=labels)
         return {name: self._examples(rows, labels, part) for name, part in (("train", train), ("test", test))}

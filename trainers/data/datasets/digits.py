@@ -2,8 +2,6 @@
 
 import numpy as np
 import tensorflow_datasets as tfds
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 _LEVELS = 15  # grey levels 0..16 become 0..240: bytes, and nothing is lost
 
@@ -25,6 +23,9 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
+        from sklearn.datasets import load_digits  # once: a data set that is prepared is only read
+        from sklearn.model_selection import train_test_split
+
         images, labels = load_digits(return_X_y=True)
         images = (images.reshape(-1, 8, 8, 1) * _LEVELS).astype(np.uint8)
         indices = np.arange(len(labels))

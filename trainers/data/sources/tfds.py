@@ -69,6 +69,7 @@ def tfds(
     encoder, is_image = _encoder(features[x], size, standardize, (tokenizer, vocab, max_length, lowercase), name)
     shape = encoder.shape if is_image else None
 
+    @tf.autograph.experimental.do_not_convert  # nothing in it depends on a tensor's value
     def pair(example):
         value = example[x]
         if is_image and value.shape != shape:
