@@ -220,6 +220,18 @@ def test_the_fastest_setting_wins_and_one_that_fails_is_out():
         fastest({"fails": fails})
 
 
+def test_the_winner_has_its_own_settings_again():
+    """Candidates that share a model: the last one tried must not be what is measured."""
+    model = {}
+
+    def make(steps: int):
+        model["steps"] = steps
+        return run_of(steps)
+
+    name, _ = fastest({"fast": lambda: make(9), "slow": lambda: make(1)}, 0.01)
+    assert (name, model["steps"]) == ("fast", 9)
+
+
 def run_of(steps: int):
     return repeat(lambda: 0.0, float, steps=steps)
 

@@ -13,7 +13,8 @@ from benchmarks.peers.workloads import Workload, load_examples
 
 def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:200]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return f"{type(error).__name__}: {said}"[:200]
 
 
 def main(module: str, arguments: str) -> None:

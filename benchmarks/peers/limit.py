@@ -93,7 +93,7 @@ def _prepare_tensorflow(product: Product):
             return tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=gradient, **options)
         return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=gradient, **options)
 
-    # As arguments, since a function of constants alone is computed once, when it is made.
+    # Eager tensors are captured as inputs of the function, so nothing is folded into a constant.
     return _repeated(tf.function(convolution).get_concrete_function())
 
 

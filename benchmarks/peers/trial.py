@@ -50,28 +50,30 @@ def repeat(step: Callable[[], Any], loss_of: Callable[[Any], float], *, steps: i
 def fastest(candidates: dict[str, Callable[[], Run]], seconds: float = 0.4) -> tuple[str, Run]:
     """The name and the run of the candidate that makes the most steps per second; one that fails is out.
 
+    The winner is made anew: candidates may share a model, which the last of them left with its own settings.
+
     Raises:
       Exception: that of the last candidate, if all fail.
     """
-    best, best_rate, failure = None, 0.0, None
-    for name, make in candidates.items():
+    speeds, failure = {}, None
+    for name, make in candidates.items() if len(candidates) > 1 else ():
         try:
-            run = make()
-            run(0.0)  # traces and compiles
-            if len(candidates) == 1:
-                return name, run
-            run(seconds / 4)
-            found = rate(run(seconds))
+            speeds[name] = rate(_warmed(make(), seconds)(seconds))
         except Exception as error:  # whatever a library raises where it does not support a setting
             failure = error
-            continue
-        if found > best_rate:
-            best, best_rate = (name, run), found
-        del run
-        gc.collect()  # the loser's threads and worker processes end
-    if best is None:
+        gc.collect()  # its threads and worker processes end
+    if len(candidates) > 1 and not speeds:
         raise failure
-    return best
+    best = max(speeds, key=speeds.get) if speeds else next(iter(candidates))
+    return best, _warmed(candidates[best](), seconds)
+
+
+def _warmed(run: Run, seconds: float) -> Run:
+    """Traced, compiled, and with an idea of its speed."""
+    run(0.0)
+    run(seconds / 8)
+    run(seconds / 4)
+    return run
 
 
 def epochs_of(size: int, batch: int, seed: int = 0) -> Iterable[np.ndarray]:
