@@ -1,0 +1,63 @@
+"""The loop of `trainers`. All use of its Host in the benchmark is here."""
+
+import time
+
+import numpy as np
+
+from benchmarks.peers.trial import Trial
+from benchmarks.peers.workloads import Examples, Workload, build_model, trainable_parameters
+from trainers.data.encoders import ArrayEncoder, ImageEncoder
+from trainers.data.pipeline import Data
+from trainers.data.spec import Spec, Split
+from trainers.engine.host import Host
+from trainers.engine.optimizers import make_optimizer
+from trainers.engine.plan import make_plan
+from trainers.engine.progress import Timetable
+from trainers.engine.strategy import make_strategy
+from trainers.tasks import make_task
+
+_FOREVER = 10**12
+
+
+def build(
+    workload: Workload,
+    examples: Examples,
+    measure: str,
+    *,
+    plan: str = "auto",
+    strategy: str = "cpu",
+    policy: str | None = None,
+) -> Trial:
+    """`measure` "memory" too draws its batches from an order of our own: that cannot be switched off."""
+    made = make_strategy(strategy)
+    with made.scope():
+        model = build_model(workload, policy)
+        optimizer = make_optimizer("adam", learning_rate=1e-3, total_steps=1)
+    data = make_data(workload, examples, measure)
+    chosen = make_plan(plan, model, made)
+    host = Host(model, make_task("classify", data.spec), optimizer, made, chosen)
+    per_epoch = data.steps("train", workload.batch)
+
+    def run(seconds: float) -> dict:
+        examples, spent = host.progress.examples, host.progress.seconds
+        deadline, losses = time.perf_counter() + seconds, []
+
+        def watch(event: str, host: Host) -> None:
+            if event == "metrics":
+                losses.append(host.metrics["loss"])
+            elif event == "loop" and time.perf_counter() > deadline and host.progress.examples > examples:
+                host.stop()
+
+        table = Timetable(total_steps=_FOREVER, steps_per_epoch=per_epoch)
+        host.fit(data, batch_size=workload.batch, timetable=table, hooks=[watch])
+        steps = (host.progress.examples - examples) // workload.batch
+        return dict(steps=steps, seconds=host.progress.seconds - spent, loss=losses[-1])
+
+    return Trial(run, f"plan {chosen.name}", trainable_parameters(model))
+
+
+def make_data(workload: Workload, examples: Examples, measure: str) -> Data:
+    """`Data` of one split, "train": ready batches' examples as numbers, or all of them as they were decoded."""
+    x, y = examples.ready(workload.batch) if measure == "memory" else (examples.x, examples.y)
+    encoder = ImageEncoder(x.shape[1:]) if x.dtype == np.uint8 else ArrayEncoder()
+    return Data(Spec(input_shape=x.shape[1:], examples={"train": len(y)}, num_classes=10), {"train": Split(x, y)}, encoder)
