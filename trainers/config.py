@@ -39,6 +39,7 @@ class Config:
       seed: of weights, order, augmentation and dropout.
       precision: float32, bfloat16 or float16 (with dynamic loss scaling).
       accumulate: pieces that each batch is computed in, one after the other, to save memory.
+      remat: keep less of the forward pass in memory and compute it again in the backward pass.
       eval_every_epochs, eval_every_steps: how often the validation split is evaluated; one of the two.
       monitor: the metric of the validation split that says which model is best.
       patience: stop after so many evaluations without a better `monitor`; None to never stop early.
@@ -60,6 +61,7 @@ class Config:
     seed: int = 0
     precision: str = "float32"
     accumulate: int = 1
+    remat: bool = False
     eval_every_epochs: float | None = None
     eval_every_steps: int | None = None
     monitor: str = "loss"

@@ -7,6 +7,8 @@ import tensorflow as tf
 Sums = dict[str, tf.Tensor]
 
 _NOTED = 32  # places for the numbers of bad steps; a loop ends when they are full
+# AutoGraph is for a `while` over tensors alone: its reading of all that is called took a second of a run's start.
+_as_written = tf.autograph.experimental.do_not_convert
 
 
 def no_bad_steps(in_a_row: int = 0) -> dict[str, tf.Tensor]:
@@ -29,7 +31,7 @@ class TrainLoop:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, train_step: Callable) -> None:
-        self._strategy, self._train_step, self._iterator = strategy, train_step, None
+        self._strategy, self._train_step, self._iterator = strategy, _as_written(train_step), None
 
     def start(self, iterator) -> None:
         """Go on with the batches of an iterator."""
@@ -41,7 +43,8 @@ class TrainLoop:
     @tf.function
     def _loop(self, iterator, first_step: tf.Tensor, count: tf.Tensor, sums: Sums, bad: dict, limit: tf.Tensor):
         step, waited = first_step, tf.constant(0.0, tf.float64)
-        while step < first_step + count and bad["in_a_row"] < limit and bad["count"] < _NOTED:
+        end = first_step + count
+        while _goes_on(step, end, bad, limit):
             batch, seconds = _timed_next(iterator)
             new = self._strategy.run(self._train_step, args=(step, batch))
             new = {name: _first(self._strategy, value) for name, value in new.items()}
@@ -78,7 +81,7 @@ class BlockLoop:
     @tf.function
     def _loop(self, iterator, resident: dict, block, used, first_step, count, sums: Sums, bad: dict, limit):
         step, end, waited = first_step, first_step + count, tf.constant(0.0, tf.float64)
-        while step < end and bad["in_a_row"] < limit and bad["count"] < _NOTED:
+        while _goes_on(step, end, bad, limit):
             if used == self._steps:
                 block, seconds = _timed_next(iterator)
                 used, waited = tf.constant(0, tf.int64), waited + seconds
@@ -87,6 +90,7 @@ class BlockLoop:
             used += step - before
         return block, used, step, sums, bad, waited
 
+    @_as_written
     def _run(self, *arguments):
         """In a replica context."""
         values, step, sums, bad = self._program(self._train_step.state.read(), *arguments)
@@ -95,21 +99,33 @@ class BlockLoop:
 
     def _made(self, values, resident, block, used, first_step, end, sums, bad, limit):
         """Pure. As many steps as the block and `end` allow."""
-        step, last = first_step, tf.minimum(end, first_step + self._steps - used)
-        while step < last and bad["in_a_row"] < limit and bad["count"] < _NOTED:
+        last = tf.minimum(end, first_step + self._steps - used)
+
+        def goes_on(step, values, sums, bad):
+            return _goes_on(step, last, bad, limit)
+
+        def make(step, values, sums, bad):
             place = used + step - first_step  # gathered: XLA takes the bounds of a slice for constants and compiles for each
-            batch = tf.nest.map_structure(lambda t, place=place: tf.gather(t, place), block)
+            batch = tf.nest.map_structure(lambda t: tf.gather(t, place), block)
             values, new = self._train_step.pure(values, _gathered(resident, batch) if resident else batch, step)
-            sums, bad = _added(sums, new), _noted(bad, step, new["bad"])
-            step += 1
+            return step + 1, values, _added(sums, new), _noted(bad, step, new["bad"])
+
+        step, values, sums, bad = tf.while_loop(goes_on, make, (first_step, values, sums, bad))
         return values, step, sums, bad
 
 
+@_as_written
+def _goes_on(step: tf.Tensor, end: tf.Tensor, bad: dict, limit: tf.Tensor) -> tf.Tensor:
+    return (step < end) & (bad["in_a_row"] < limit) & (bad["count"] < _NOTED)
+
+
+@_as_written
 def _gathered(resident: dict, batch: dict) -> dict:
     found = tf.nest.map_structure(lambda t: tf.gather(t, batch["indices"]), resident)
     return {**found, "w": batch["w"] * found.get("w", 1.0)}
 
 
+@_as_written
 def _timed_next(iterator):
     """The next batch, and the seconds that it took: state makes the three happen in this order."""
     before = tf.timestamp()
@@ -124,6 +140,8 @@ def _int64(*numbers: int) -> list[tf.Tensor]:
 def make_eval_loop(strategy: tf.distribute.Strategy, eval_step: Callable) -> Callable:
     """loop(iterator, count, sums) -> sums plus those of `count` batches."""
 
+    eval_step = _as_written(eval_step)
+
     @tf.function
     def eval_loop(iterator, count: tf.Tensor, sums: Sums) -> Sums:
         for _ in tf.range(count):
@@ -137,7 +155,7 @@ def make_eval_loop(strategy: tf.distribute.Strategy, eval_step: Callable) -> Cal
 def make_predict(strategy: tf.distribute.Strategy, predict_step: Callable) -> Callable:
     """predict(iterator) -> outputs of its next batch, in the order of the batch, of all hosts' replicas."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def predict(iterator):
         outputs = strategy.run(predict_step, args=(next(iterator),))
         return tf.nest.map_structure(lambda t: strategy.gather(t, axis=0), outputs)
@@ -148,7 +166,7 @@ def make_predict(strategy: tf.distribute.Strategy, predict_step: Callable) -> Ca
 def make_inspection(strategy: tf.distribute.Strategy, inspect: Callable) -> Callable:
     """inspect(iterator, step) -> what a step's `inspect` says of the next batch."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def inspection(iterator, step: tf.Tensor) -> dict[str, tf.Tensor]:
         found = strategy.run(inspect, args=(step, next(iterator)))
         return {name: _first(strategy, value) for name, value in found.items()}
@@ -156,10 +174,12 @@ def make_inspection(strategy: tf.distribute.Strategy, inspect: Callable) -> Call
     return inspection
 
 
+@_as_written
 def _added(sums: Sums, new: Sums) -> Sums:
     return {name: sums[name] + new[name] for name in sums}
 
 
+@_as_written
 def _noted(bad: dict, step: tf.Tensor, is_bad: tf.Tensor) -> dict:
     place = tf.range(_NOTED, dtype=tf.int64) == bad["count"]
     return {
@@ -169,6 +189,7 @@ def _noted(bad: dict, step: tf.Tensor, is_bad: tf.Tensor) -> dict:
     }
 
 
+@_as_written
 def _first(strategy: tf.distribute.Strategy, value):
     """Every replica returns the same global sums, so the first one's are taken."""
     return strategy.experimental_local_results(value)[0]

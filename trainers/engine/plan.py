@@ -51,11 +51,11 @@ class Plan:
         """`function` as this plan runs it; call the result inside a replica."""
         if self.name == "strategy":
             return function
-        return tf.function(function, jit_compile=self.name.startswith("xla"))
+        return tf.function(function, jit_compile=self.name.startswith("xla"), autograph=False)
 
     def compile_update(self, function: Callable) -> Callable:
         """For what is element by element: XLA makes one pass of it, whatever the rest is."""
-        return function if self.name == "strategy" else tf.function(function, jit_compile=True)
+        return function if self.name == "strategy" else tf.function(function, jit_compile=True, autograph=False)
 
 
 def make_plan(

@@ -25,6 +25,7 @@ from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import make_plan
 from trainers.engine.progress import Timetable
+from trainers.engine.remat import rematerialize
 from trainers.engine.signals import on_signal
 from trainers.engine.strategy import HostOf, host_of, make_strategy
 from trainers.engine.workdir import (
@@ -143,6 +144,8 @@ def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profil
     keras.utils.set_random_seed(config.seed)  # here: preparing data draws random numbers too
     with devices.scope():
         model = _create(arguments, config.precision)
+        if config.remat:
+            rematerialize(model)
         optimizer = make_optimizer(
             **config.optimizer.to_dict(), total_steps=timetable.total_steps, steps_per_epoch=timetable.steps_per_epoch
         )

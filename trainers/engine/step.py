@@ -250,7 +250,7 @@ def loss_sums(model: keras.Model, task, batch: dict, outputs) -> Sums:
 
 
 def _zeros(function: Callable, *specs):
-    outputs = tf.function(function).get_concrete_function(*specs).structured_outputs
+    outputs = tf.function(function, autograph=False).get_concrete_function(*specs).structured_outputs
     return tf.nest.map_structure(lambda t: tf.zeros(t.shape, t.dtype), outputs)
 
 
