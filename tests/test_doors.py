@@ -193,7 +193,7 @@ BAD = {
     "no tpu": ([*DIGITS, "--strategy=tpu"], "strategy 'tpu' needs a TPU on this machine"),
     "unknown strategy": (
         [*DIGITS, "--strategy=cpuu"],
-        "unknown strategy 'cpuu'. Accepted: auto, cpu, cpu:N, gpu, mirrored, multiworker, tpu",
+        "unknown strategy 'cpuu'. Accepted: auto, cpu, cpu:N, gpu, mirrored, multiworker, tpu, tpu:NAME",
     ),
     "cluster": ([*DIGITS, "--cluster=localhost"], "--cluster is host:port,host:port,... Received: 'localhost'"),
     "task": ([*DIGITS, "--cluster=localhost:1,localhost:2", "--task=2"], "--task must be 0 to 1, this process's place"),

@@ -79,7 +79,7 @@ def test_each_room_has_its_tools():
     owners = {
         r"GradientTape|all_reduce": {"trainers.engine.step"},
         r"strategy\.run\b": {"trainers.engine.loop"},
-        r"jit_compile": {"trainers.engine.plan"},
+        r"jit_compile": {"trainers.engine.plan", "trainers.diagnosis.probes"},
         r"sys\.argv": {"trainers.cli"},
     }
     for pattern, wanted in owners.items():
@@ -103,6 +103,14 @@ def test_the_heart_is_short():
 def test_importing_loads_neither_tensorflow_nor_keras(package):
     program = f"import sys, {package}; assert not {{'tensorflow', 'keras'}} & set(sys.modules), set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_the_doctor_uses_python_alone():
+    """What it looks at must not be able to end it."""
+    for module, names in IMPORTS.items():
+        if re.match(r"trainers\.(doctor|diagnosis|tpu_host)\b", module):
+            others = {name for name in names if name.split(".")[0] not in sys.stdlib_module_names}
+            assert all(re.match(r"trainers\.(diagnosis|tpu_host)\b|trainers$", name) for name in others), (module, others)
 
 
 def test_the_public_names_are_there():

@@ -11,9 +11,12 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
+from trainers.tpu_host import check_tpu, prepare_environment
+
 STRATEGY = flags.DEFINE_string(
     "strategy", "auto", "Where to compute: auto, cpu, cpu:N (N logical devices), gpu, mirrored, multiworker, tpu."
 )
+TPU = flags.DEFINE_string("tpu", None, "With --strategy=tpu: local (the default), the TPU's name, or grpc://HOST:PORT.")
 PLAN = flags.DEFINE_string("plan", "auto", "How steps are compiled: auto, graph or xla.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where data sets and files are looked for.")
 DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
@@ -28,6 +31,19 @@ def door(main: Callable[[list[str]], None]) -> Callable[[], None]:
         app.run(lambda argv: _guarded(main, argv[1:]), flags_parser=lambda argv: _parsed(main, argv))
 
     return cli
+
+
+def strategy() -> str:
+    """What the flags name, as trainers.make_strategy takes it.
+
+    Raises:
+      ValueError: --tpu without --strategy=tpu.
+    """
+    if TPU.value is None:
+        return STRATEGY.value
+    if STRATEGY.value != "tpu":
+        raise ValueError(f"--tpu goes with --strategy=tpu. Received: --tpu={TPU.value} --strategy={STRATEGY.value}")
+    return "tpu" if TPU.value == "local" else f"tpu:{TPU.value}"
 
 
 def _parsed(main: Callable, argv: list[str]) -> list[str]:
@@ -67,6 +83,10 @@ def _guarded(main: Callable, arguments: list[str]) -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
         sys.path.append(os.getcwd())  # for "package.module:function" of the user's own, from console scripts too
+        tpu = TPU.value or "local"
+        if STRATEGY.value == "tpu":
+            check_tpu(tpu)
+        prepare_environment(tpu)
         from modelzoo.quiet import import_tensorflow
 
         import_tensorflow()
@@ -110,10 +130,13 @@ def _told(error: Exception) -> str:
         else:
             message = _first_meaningful(message)
     message = " ".join(message.split()) or name
+    if _NO_XLA in message:
+        return "this TensorFlow has no XLA for the CPU (tensorflow-tpu has none): give --plan=graph, or install tensorflow-cpu"
     expected = issubclass(kind, ValueError | OSError | ImportError | FloatingPointError | flags.Error)
     return message if expected else f"{name}: {message} (--debug shows where)"
 
 
+_NO_XLA = "could not find registered transfer manager for platform Host"
 _FROM_A_GRAPH = re.compile(r"Graph execution error|in user code:|<stack[ _]traces|\[\[\{\{node|\{\{function_node")
 _PYTHON_ERROR = re.compile(
     r"\b(\w+(?:Error|Exception)): (?!Graph execution error)(.+?)\s*(?:\n\s*\n|Traceback \(most recent|\[\[\{\{node|\[Op:|\Z)",

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         Path(WORKDIR.value),
         split=SPLIT.value,
         data=DATA.value,
-        strategy=shared.STRATEGY.value,
+        strategy=shared.strategy(),
         plan=shared.PLAN.value,
         data_dir=shared.DATA_DIR.value,
     )

@@ -17,6 +17,7 @@ from trainers import cli as shared
 
 OUTPUT = flags.DEFINE_string("output", "selftest.json", "The file to write.")
 flags.declare_key_flag("strategy")
+flags.declare_key_flag("tpu")
 flags.declare_key_flag("debug")
 
 
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> None:
 
     if arguments:
         raise ValueError(f"selftest takes flags alone. Received: {' '.join(arguments)}")
-    found = selftest(shared.STRATEGY.value)
+    found = selftest(shared.strategy())
     for check in found["checks"]:
         print(f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']:<36} {check['found']} (wanted: {check['wanted']})")
     speed = found["throughput"]

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     run(
         config,
         Path(WORKDIR.value),
-        strategy="multiworker" if CLUSTER.value else shared.STRATEGY.value,
+        strategy="multiworker" if CLUSTER.value else shared.strategy(),
         plan=shared.PLAN.value,
         data_dir=shared.DATA_DIR.value,
         init_from=INIT_FROM.value,

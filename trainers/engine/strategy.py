@@ -9,7 +9,9 @@ import re
 import numpy as np
 import tensorflow as tf
 
-NAMES = "auto, cpu, cpu:N, gpu, mirrored, multiworker, tpu"
+from trainers.tpu_host import check_tpu
+
+NAMES = "auto, cpu, cpu:N, gpu, mirrored, multiworker, tpu, tpu:NAME"
 
 
 @functools.cache  # two MirroredStrategy objects over the same devices can collide in their collectives
@@ -18,8 +20,8 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
     Args:
       name: "auto" (all GPUs, else the CPU), "cpu", "cpu:N" (N logical devices of this machine's CPU), "gpu" (the first),
-        "mirrored" (all GPUs), "multiworker" (the hosts that TF_CONFIG names) or "tpu" (written after TensorFlow's guide; not
-        yet run on a TPU).
+        "mirrored" (all GPUs), "multiworker" (the hosts that TF_CONFIG names), "tpu" (this machine's) or "tpu:NAME" (another
+        by its name or grpc://host:port; both written after TensorFlow's guide; not yet run on a TPU).
 
     Raises:
       ValueError: an unknown name, or no such device.
@@ -35,8 +37,8 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
         return tf.distribute.OneDeviceStrategy(gpus[0])
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(gpus)
-    if name == "tpu":
-        return _tpu_strategy()
+    if name == "tpu" or name.startswith("tpu:"):
+        return _tpu_strategy(name.partition(":")[2] or "local")
     if name == "multiworker":
         return _multiworker_strategy()
     count = re.fullmatch(r"cpu:([1-9]\d*)", name)
@@ -117,11 +119,19 @@ def _logical_cpus(count: int) -> list[str]:
     return [device.name for device in found[:count]]
 
 
-def _tpu_strategy() -> tf.distribute.Strategy:
-    """On a TPU VM, as https://www.tensorflow.org/guide/tpu has it. Not yet run on a TPU."""
+def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
+    """As https://www.tensorflow.org/guide/tpu has it. Not yet run on a TPU."""
+    check_tpu(tpu)
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="local")
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        if tpu != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise ValueError(f"strategy 'tpu' needs a TPU on this machine: {str(error).splitlines()[0]}") from error
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        raise ValueError(f"TPU {tpu!r} cannot be used: {' '.join(_without_trace(str(error)).split())[:300]}") from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+def _without_trace(message: str) -> str:
+    """Of what TensorFlow says of a failing graph, the last part, which names the fault."""
+    return message.split("<stack traces unavailable>")[-1].split("[[{{node")[0]
