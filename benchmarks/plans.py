@@ -3,11 +3,10 @@
     python -m benchmarks.plans [--rounds=5]
 
 Each plan trains the same net on the same random data in memory, batch 64, Adam; the plans take turns, and the table has
-medians over the rounds. It takes about 5 minutes on 2 cores.
+medians over the rounds, with a star at the rule's choice. It takes about 12 minutes on 2 cores.
 """
 
 import argparse
-import time
 
 import numpy as np
 
@@ -16,8 +15,11 @@ from modelzoo.quiet import import_tensorflow
 NETS = {
     "mlp 784-128-10": dict(name="mlp", input_shape=(28, 28, 1)),
     "mlp 784-128-10, dropout": dict(name="mlp", input_shape=(28, 28, 1), dropout=0.5),
+    "mlp 784-512-512-10": dict(name="mlp", input_shape=(28, 28, 1), widths=(512, 512)),
+    "mlp 784-128-10, batch norm": dict(name="mlp", input_shape=(28, 28, 1), batch_norm=True),
     "mlp 784-1024-1024-10": dict(name="mlp", input_shape=(28, 28, 1), widths=(1024, 1024)),
     "mnist_cnn": dict(name="mnist_cnn"),
+    "cnn 32-64, batch norm": dict(name="cnn", input_shape=(28, 28, 1), filters=(32, 64), pools=(2, 2), batch_norm=True),
     "cifar10_cnn": dict(name="cifar10_cnn"),
     "lstm 128, 64 steps of 32": dict(name="lstm", input_shape=(64, 32)),
     "gru 128, 64 tokens": dict(name="gru", input_shape=(64,), vocab_size=1000, embed_dim=32),
@@ -29,15 +31,14 @@ NETS = {
 BATCH, SECONDS = 64, 2.0
 
 
-def make_trial(arguments: dict, plan: str):
-    """A function that trains for about SECONDS and returns steps per second."""
+def make_host(arguments: dict, plan: str):
+    """A host with this plan, and its data; None if the plan cannot be used."""
     import modelzoo
     from trainers.data.encoders import ArrayEncoder
     from trainers.data.pipeline import Data, Spec, Split
     from trainers.engine.host import Host
     from trainers.engine.optimizers import make_optimizer
-    from trainers.engine.plan import make_plan
-    from trainers.engine.progress import Timetable
+    from trainers.engine.plan import legal_plans, make_plan
     from trainers.engine.strategy import make_strategy
     from trainers.tasks import make_task
 
@@ -49,24 +50,27 @@ def make_trial(arguments: dict, plan: str):
     split = Split(x, rng.integers(0, 10, 1024).astype(np.int32))
     data = Data(Spec(input_shape=shape, examples={"train": 1024}, num_classes=10), {"train": split}, ArrayEncoder())
     strategy = make_strategy("cpu")
-    host = Host(
-        model,
-        make_task("classify", data.spec),
-        make_optimizer("adam", total_steps=1),
-        strategy,
-        make_plan(plan, model, strategy),
-    )
-    host.fit(data, batch_size=BATCH, timetable=Timetable(total_steps=2, steps_per_epoch=16))
+    if plan not in ("auto", *legal_plans(model, strategy, resident=True)):
+        return None
+    optimizer, task = make_optimizer("adam", total_steps=1), make_task("classify", data.spec)
+    return Host(model, task, optimizer, strategy, make_plan(plan, model, strategy, batch_size=BATCH, resident=True)), data
+
+
+def make_trial(arguments: dict, plan: str):
+    """A function that trains for about SECONDS and returns steps per second; None if the plan cannot be used."""
+    made = make_host(arguments, plan)
+    if made is None:
+        return None
+    host, data = made
+    run = host.make_trial(data, BATCH)
+    run(1)  # traces and compiles
+    rate = 1 / run(1)
 
     def trial() -> float:
-        steps, seconds, deadline = host.progress.examples / BATCH, host.progress.seconds, time.perf_counter() + SECONDS
-
-        def stop(event: str, host: Host) -> None:
-            if time.perf_counter() > deadline:
-                host.stop()
-
-        host.fit(data, batch_size=BATCH, timetable=Timetable(total_steps=10**9, steps_per_epoch=16), hooks=[stop])
-        return (host.progress.examples / BATCH - steps) / (host.progress.seconds - seconds)
+        nonlocal rate
+        steps = max(1, int(rate * SECONDS))
+        rate = steps / run(steps)
+        return rate
 
     return trial
 
@@ -76,16 +80,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     import_tensorflow()
-    print(f"{'net':<40}{'graph':>10}{'xla':>10}  xla / graph")
+    from trainers.engine.plan import PLANS
+
+    print(f"{'net':<40}" + "".join(f"{plan:>14}" for plan in PLANS))
     for name, arguments in NETS.items():
-        trials = {plan: make_trial(arguments, plan) for plan in ("graph", "xla")}
-        found = np.array([[trial() for trial in trials.values()] for _ in range(rounds)])
-        graph, xla = np.median(found, axis=0)
-        ratios = found[:, 1] / found[:, 0]
-        print(
-            f"{name:<40}{graph:>10.1f}{xla:>10.1f}  {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
-            flush=True,
-        )
+        trials = {plan: trial for plan in PLANS if (trial := make_trial(arguments, plan))}
+        found = np.median([[trial() for trial in trials.values()] for _ in range(rounds)], axis=0)
+        rates, chosen = dict(zip(trials, found, strict=True)), make_host(arguments, "auto")[0].plan.name
+        cells = [f"{rates[plan]:.3g}{'*' if plan == chosen else ''}" if plan in rates else "-" for plan in PLANS]
+        print(f"{name:<40}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

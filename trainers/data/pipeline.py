@@ -109,6 +109,17 @@ class Data:
         """Whether training batches are rows of `tensors`: the split is in memory and not augmented."""
         return isinstance(self._split(split), Split) and self._augment is None
 
+    def input_advice(self, split: str) -> str:
+        """What to change where training waits for its batches."""
+        found = self._split(split)
+        if isinstance(found, Batches):
+            return "give the dataset .cache(), num_parallel_calls=tf.data.AUTOTUNE in its maps, or arrays in its place"
+        if isinstance(found, Stream):
+            return "data.in_memory=True keeps the set in memory, if it fits"
+        if self._augment:
+            return "take less of data.augment, or a machine with more cores"
+        return "use --plan=xla_resident, or a larger batch_size"
+
     def examples_of_batch(self, split: str, batch_size: int, *, seed: int, step: int) -> list[int] | None:
         """Places in the split of the examples of a training batch; None where somebody else made the batches."""
         found = self._split(split)

@@ -1,12 +1,16 @@
 """How steps are compiled and grouped."""
 
 import dataclasses
+import functools
+import importlib.util
 import os
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 from keras import layers
+
+from trainers.engine.device import on_cpu
 
 # Forward and backward pass as graph or compiled by XLA; the batch whole, or split into pieces that the cores compute side by
 # side; one step a call, or many in one program, over batches stacked by the host or gathered from a resident data set.
@@ -55,7 +59,7 @@ class Plan:
 
     def compile_update(self, function: Callable) -> Callable:
         """For what is element by element: XLA makes one pass of it, whatever the rest is."""
-        return function if self.name == "strategy" else tf.function(function, jit_compile=True, autograph=False)
+        return function if self.name == "strategy" else tf.function(function, jit_compile=_has_xla(), autograph=False)
 
 
 def make_plan(
@@ -93,6 +97,19 @@ def make_plan(
     return named_plan(*_chosen(model, strategy, batch_size, resident))
 
 
+@functools.cache
+def _has_xla() -> bool:
+    """tensorflow-tpu, which brings libtpu, has none for the CPU."""
+    if importlib.util.find_spec("libtpu") is None or tf.config.list_physical_devices("GPU"):
+        return True
+    try:
+        with tf.device("CPU:0"):
+            tf.function(lambda: tf.constant(1.0) + 1.0, jit_compile=True, autograph=False)()
+    except tf.errors.NotFoundError:
+        return False
+    return True
+
+
 def legal_plans(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> list[str]:
     """Plans that give the same numbers here; those that "measure" compares."""
     return [name for name in PLANS if not _refusal(name, model, strategy, resident)]
@@ -107,9 +124,11 @@ def named_plan(name: str, reason: str) -> Plan:
 
 def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> str | None:
     """Why a plan cannot be used."""
+    if name.startswith("xla") and not _has_xla():
+        return "this TensorFlow has no XLA for the CPU"
     if strategy.num_replicas_in_sync > 1 and name not in ("graph", "xla"):
         return "it is for one replica"
-    if name in _IN_PIECES and not _on_cpu(strategy):
+    if name in _IN_PIECES and not on_cpu(strategy):
         return "it is for CPUs"
     if name in _IN_PIECES and not _examples_are_apart(model):
         return "the model computes statistics of the batch, or has layers that may"
@@ -121,11 +140,13 @@ def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, re
 def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, batch_size: int, resident: bool) -> tuple[str, str]:
     """By the steps per second of `python -m benchmarks.plans` (README: Plans)."""
     loop = "xla_resident" if resident else "xla_loop"
-    if strategy.num_replicas_in_sync == 1 and not _on_cpu(strategy):
+    if strategy.num_replicas_in_sync == 1 and not on_cpu(strategy):
         return loop, "the device is no CPU"
-    if not _on_cpu(strategy):
+    if not on_cpu(strategy):
         return "xla", "the devices are no CPUs"
     legal = legal_plans(model, strategy, resident)
+    if not _has_xla():
+        return "graph", "this TensorFlow has no XLA for the CPU"
 
     def split(name: str) -> str:
         return f"{name}_split" if f"{name}_split" in legal else name
@@ -147,10 +168,6 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, batch_size: in
 def _has(model: keras.Model, kinds: tuple) -> bool:
     """Whether a layer, also within layers, is of these kinds. Dropout that drops nothing is none."""
     return any(isinstance(layer, kinds) for layer in model._flatten_layers() if getattr(layer, "rate", 1.0) != 0)
-
-
-def _on_cpu(strategy: tf.distribute.Strategy) -> bool:
-    return "CPU" in strategy.extended.worker_devices[0].upper()
 
 
 def _examples_are_apart(model: keras.Model) -> bool:

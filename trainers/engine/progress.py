@@ -41,6 +41,11 @@ class Progress:
     def examples_per_second(self) -> float:
         return self.examples / self.seconds if self.seconds else 0.0
 
+    @property
+    def share_waited(self) -> float:
+        """Of the time of training, for input."""
+        return min(self.waited / self.seconds, 1.0) if self.seconds else 0.0
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Timetable:

@@ -16,6 +16,7 @@ import modelzoo
 from trainers.config import Config
 from trainers.data.pipeline import STATE_FILE, Data, Spec, check_same_data, load_data, save_state
 from trainers.engine.checkpoint import Saving, checkpoints, newest_good, restore
+from trainers.engine.device import device_name, gains_from_bfloat16, peak_operations
 from trainers.engine.finished import targets
 from trainers.engine.health import health
 from trainers.engine.host import Hook, Host
@@ -158,6 +159,10 @@ def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profil
     )  # fmt: skip
     options = dict(seed=config.seed, accumulate=config.accumulate, as_float=data.as_float)
     host = Host(model, task, optimizer, devices, chosen, **options)
+    host.peak_operations = peak_operations(device_name(devices), devices.num_replicas_in_sync)
+    if host.peak_operations:  # forward and backward pass are three times the forward pass, a multiply-add two operations
+        name, rest = arguments["name"], {k: v for k, v in arguments.items() if k != "name"}
+        host.operations_per_example = 6.0 * modelzoo.model_info(name, **rest).multiply_adds
     host.check_batch_size(config.batch_size)
     host.check_monitor(data, config.batch_size, config.monitor)
     if plan == "measure" and not before:
@@ -301,6 +306,8 @@ def _summary(host: Host, data: Data, config: Config, began: float) -> dict:
         "parameters": host.model.count_params(),
         "wall_seconds": round(time.time() - began, 1),
         "examples_per_second": round(progress.examples_per_second, 1),
+        "waited_for_input": round(progress.share_waited, 3),
+        **({} if host.share_of_peak is None else {"share_of_peak": round(host.share_of_peak, 4)}),
         "plan": host.plan.name,
         "seed": config.seed,
     }
@@ -312,6 +319,8 @@ def _announce(ready: _Ready, before: dict | None) -> None:
     log.info("data: %s examples; x %s", examples, data.spec.input_shape)
     log.info("model: %s, %s parameters", model.name, f"{model.count_params():,}")
     log.info("plan: %s (%s); %d replicas", host.plan.name, host.plan.reason, host.strategy.num_replicas_in_sync)
+    if gains_from_bfloat16(model, host.strategy):
+        log.info("precision: on this CPU bfloat16 is likely to be faster: --config.precision=bfloat16")
     if before:
         log.info("going on from step %d", host.progress.step)
         if before["plan"]["name"] != host.plan.name:

@@ -1,9 +1,7 @@
 """Does the loop keep its promises on this device? Checks that a user can run where we could not."""
 
 import math
-import os
 import platform
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
 from trainers.engine import checkpoint
+from trainers.engine.device import device_name, on_cpu, peak_operations
 from trainers.engine.host import Host
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import legal_plans, make_plan
@@ -26,10 +25,6 @@ from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.tasks import make_task
 
-# Floating-point operations per second of one device, dense, from the vendors' data sheets: bfloat16 with float32 sums.
-_GPU_PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12}
-# Of one of those that the number in "v3-8" counts: cores, of which a chip has two; chips in v5litepod and v6e.
-_TPU_PEAK = {"v2": 22.5e12, "v3": 61.5e12, "v4": 137.5e12, "v5litepod": 197e12, "v5p": 229.5e12, "v6e": 918e12}
 _CLASSES = 3
 
 
@@ -70,8 +65,8 @@ def _reference(strategy) -> tuple[str, float] | None:
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return "cpu", 1e-2  # a TPU multiplies in bfloat16
     if strategy.num_replicas_in_sync == 1:
-        return None if _on_cpu(strategy) else ("cpu", 1e-4)
-    return "cpu" if _on_cpu(strategy) else "gpu", 1e-5
+        return None if on_cpu(strategy) else ("cpu", 1e-4)
+    return "cpu" if on_cpu(strategy) else "gpu", 1e-5
 
 
 def _replicas(strategy, one: str, tolerance: float):
@@ -134,12 +129,12 @@ def _family(strategy, name: str):
 
 def _throughput(strategy) -> dict:
     """Training steps of a dense net of 4 x 2048 in bfloat16 (512 on a CPU), 6 operations a weight and example."""
-    on_cpu = _on_cpu(strategy)
-    width, batch = (512, 256) if on_cpu else (2048, 4096)
+    is_cpu = on_cpu(strategy)
+    width, batch = (512, 256) if is_cpu else (2048, 4096)
     batch *= strategy.num_replicas_in_sync
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        keras.config.set_dtype_policy("float32" if on_cpu else "mixed_bfloat16")
+        keras.config.set_dtype_policy("float32" if is_cpu else "mixed_bfloat16")
         try:
             body = [layers.Dense(width, "relu") for _ in range(4)]
             model = keras.Sequential([keras.Input((width,)), *body, layers.Dense(_CLASSES, dtype="float32")])
@@ -153,20 +148,12 @@ def _throughput(strategy) -> dict:
     _train(host, 100, data, batch, every_step=False)
     rate = (host.progress.examples - before[0]) / (host.progress.seconds - before[1])
     operations = 6 * 4 * width * width * rate
-    peak = _peak(_device(strategy), strategy.num_replicas_in_sync)
+    peak = peak_operations(device_name(strategy), strategy.num_replicas_in_sync)
     return {
         "examples_per_second": round(rate),
         "tera_operations_per_second": round(operations / 1e12, 3),
         "share_of_peak": operations / peak if peak else None,
     }
-
-
-def _peak(device: str, replicas: int) -> float | None:
-    """Of all devices together, by name; None where it is not known."""
-    tpu = re.fullmatch(r"TPU (\w+)-(\d+)", device)
-    if tpu:
-        return _TPU_PEAK[tpu[1]] * int(tpu[2]) if tpu[1] in _TPU_PEAK else None
-    return next((peak * replicas for name, peak in _GPU_PEAK.items() if re.search(rf"\b{name}\b", device)), None)
 
 
 def _host(strategy, *, plan: str = "auto") -> Host:
@@ -207,21 +194,9 @@ def _train(host: Host, steps: int, data: Data | None = None, batch_size: int = 2
     return losses
 
 
-def _on_cpu(strategy) -> bool:
-    return "CPU" in strategy.extended.worker_devices[0].upper()
-
-
-def _device(strategy) -> str:
-    if isinstance(strategy, tf.distribute.TPUStrategy):
-        return f"TPU {os.environ.get('TPU_ACCELERATOR_TYPE', 'of unknown type')}"
-    if _on_cpu(strategy):
-        return f"CPU {platform.machine()}"
-    return tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0]).get("device_name", "GPU")
-
-
 def _place(strategy) -> dict:
     return {
-        "device": _device(strategy),
+        "device": device_name(strategy),
         "replicas": strategy.num_replicas_in_sync,
         "strategy": type(strategy).__name__,
         "versions": {

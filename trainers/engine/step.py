@@ -102,8 +102,9 @@ class TrainStep:
     def _advanced(self, values: Values, batch: dict, step: tf.Tensor, replica=None) -> tuple[Values, Sums]:
         sums, gradients, statistics = self._reduced(values, batch, step, replica)
         new, finite = self.updated(values, sums, gradients, statistics)
-        mended = values["loss_scale"][0] > 1.0 if values["loss_scale"] else False
-        bad = ~finite & ~(tf.math.is_finite(sums["loss"]) & mended)
+        bad = ~finite
+        if values["loss_scale"]:
+            bad &= ~(tf.math.is_finite(sums["loss"]) & (values["loss_scale"][0] > 1.0))
         sums = {name: tf.where(finite, value, 0.0) for name, value in sums.items()}
         return new, {**sums, "skipped": 1.0 - tf.cast(finite, tf.float32), "bad": bad}
 
@@ -187,7 +188,7 @@ class TrainStep:
     def _updated(self, values: Values, sums: Sums, gradients: Tensors, statistics: dict) -> tuple[Values, tf.Tensor]:
         """Pure. New values from the sums over the global batch, and whether these are finite; if not, the old values."""
         means, old = _means(values, sums, gradients), [values[kind] for kind in ("trainable", "optimizer")]
-        finite = tf.reduce_all([_is_finite(t) for t in (sums["loss"], *means)])
+        finite = tf.reduce_all([_is_finite(t) for t in (sums["loss"], *gradients)])
 
         def apply():  # clipping, weight decay and the moving average are in here: after the sum, so of the global batch
             return list(self.state.optimizer.stateless_apply(values["optimizer"], means, values["trainable"]))

@@ -1,9 +1,13 @@
 """A progress bar, and a line for each evaluation."""
 
+import logging
 import math
 
 from tqdm import tqdm
 
+log = logging.getLogger("trainers")
+
+_MUCH_WAITING = 0.1
 _SHOWN = ("loss", "accuracy", "mae", "f1", "roc_auc", "r2")  # what there is of these, the first three in a line
 
 
@@ -19,7 +23,7 @@ def console():
             bar = tqdm(total=total, initial=progress.step, unit="step", disable=None, dynamic_ncols=True, leave=False)
         elif event == "loop":
             found = {name: readable(value) for name, value in {**train, **_shown(host.running_metrics)}.items()}
-            bar.set_postfix({**found, "examples/s": f"{progress.examples_per_second:,.0f}"}, refresh=False)
+            bar.set_postfix({**found, **_speed(host)}, refresh=False)
             bar.update(progress.step - bar.n)
         elif event == "metrics":
             is_train, is_last = host.split == "train", host.split == "validation" or "validation" not in host.data.spec.examples
@@ -28,12 +32,22 @@ def console():
             if is_last:
                 parts = [f"epoch {host.epoch:g}/{math.ceil(timetable.total_steps / timetable.steps_per_epoch)}"]
                 parts += [f"train: {_text(train)}"] + [f"{host.split}: {_text(host.metrics)}"] * (not is_train)
-                parts += [f"{progress.examples_per_second:,.0f} examples/s"] + ["best"] * (host.is_best and not is_train)
-                bar.write("  ".join(parts))
-        elif event in ("end", "interrupted"):
+                parts += [f"{value} {name}" for name, value in _speed(host).items()]
+                bar.write("  ".join(parts + ["best"] * (host.is_best and not is_train)))
+        elif event == "end" and progress.share_waited > _MUCH_WAITING and progress.seconds > 1:
+            advice = host.data.input_advice("train")
+            log.warning("%.0f%% of the time went into waiting for input: %s", 100 * progress.share_waited, advice)
+        if event in ("end", "interrupted"):
             bar.close()
 
     return hook
+
+
+def _speed(host) -> dict[str, str]:
+    found = {"examples/s": f"{host.progress.examples_per_second:,.0f}"}
+    if host.progress.share_waited >= 0.01:
+        found["waiting for input"] = f"{host.progress.share_waited:.0%}"
+    return found if host.share_of_peak is None else {**found, "of peak": f"{host.share_of_peak:.0%}"}
 
 
 def readable(value: float) -> str:
