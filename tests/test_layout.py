@@ -58,10 +58,12 @@ def offences(modules: str, forbidden: str, allowed: set[str] = frozenset()) -> l
         (r"trainers\.report\b", r"trainers\.(?!report|config|files)", set()),
         (r"trainers\.(config|files)$", r"(trainers|tensorflow|keras)\b", set()),
         (
-            r"trainers\.(?!(cli|train|evaluate|predict|selftest|launch)$)",
-            r"(absl|trainers\.(cli|train|evaluate|predict|launch|selftest))\b",
+            r"trainers\.(?!(cli|train|evaluate|predict|selftest|launch|preflight)$)",
+            r"(absl|trainers\.(cli|train|evaluate|predict|launch|selftest|preflight))\b",
             set(),
         ),
+        (r"trainers\.(?!preflight|tpu)", r"(trainers\.tpu|jax|jaxlib|libtpu)\b", set()),
+        (r"trainers\.tpu\.(compiling|chips|jax_route|largest)$", r"(tensorflow|trainers\.(data|engine\.(?!optimizers)))\b", set()),
         (r"trainers\.engine\.(step|loop|plan|strategy|optimizers|model_check)$", r"trainers\.(data|tasks|report)\b", set()),
         (
             r"trainers\.engine\.(host|checkpoint|progress|signals|health|workdir|init_from)$",

@@ -41,7 +41,7 @@ def compile_for(kind: str, job: dict, *, timeout_s: float, module: str = _HERE) 
 
     Args:
       kind: of the chip.
-      job: "key", which stands for all of it; the rest is the child's. See `program_job`.
+      job: "key" stands for all of it, None for what is not to be kept; the rest is the child's. See `program_job`.
       timeout_s: for this compile.
       module: whose `compile_job` the child calls.
 
@@ -51,11 +51,11 @@ def compile_for(kind: str, job: dict, *, timeout_s: float, module: str = _HERE) 
     Raises:
       TooSlow: after `timeout_s`.
     """
-    path = _cached(kind, job["key"])
-    if path.is_file():
+    path = job["key"] and _cached(kind, job["key"])
+    if path and path.is_file():
         return {**read_json(path), "cached": True}
     found = _in_a_child(CHIPS[kind], {**job, "module": module}, timeout_s)
-    if found.pop("lasting", True):
+    if found.pop("lasting", True) and path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, found)
     return {**found, "cached": False}
@@ -138,13 +138,9 @@ def compile_job(job: dict) -> dict[str, int]:
 
     topology = topologies.get_topology_desc(platform="tpu", topology_name=job["topology"], **job["options"])
     devices = topology.devices[:1]
-    options = compiler.get_compile_options(
-        num_replicas=1, num_partitions=1, device_assignment=numpy.array([[devices[0].id]])
-    )
+    options = compiler.get_compile_options(num_replicas=1, num_partitions=1, device_assignment=numpy.array([[devices[0].id]]))
     module = _stablehlo(base64.b64decode(job["hlo"]), job["aliases"])
-    executable = devices[0].client.compile(
-        module, executable_devices=_jax.DeviceList(tuple(devices)), compile_options=options
-    )
+    executable = devices[0].client.compile(module, executable_devices=_jax.DeviceList(tuple(devices)), compile_options=options)
     return memory_of(executable.get_compiled_memory_stats())
 
 

@@ -33,6 +33,7 @@ class Step:
       bytes: of "parameters", "optimizer", "batch" and "gradients", from shapes.
       multiply_adds: of one example; None where the model does not say.
       padded: matrices that are no multiple of a tile.
+      arguments: of the model, its name among them.
     """
 
     train: TrainStep
@@ -42,6 +43,7 @@ class Step:
     bytes: dict[str, int]
     multiply_adds: int | None
     padded: list[Padded]
+    arguments: dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,7 @@ def make_step(config: Config, spec: Spec, batch: int) -> Step:
         "gradients": gradients,
     }
     train = TrainStep(state, task, lambda function: function, config.accumulate)
-    return Step(train, batch, values, inputs, held, multiply_adds, padded_matrices(model))
+    return Step(train, batch, values, inputs, held, multiply_adds, padded_matrices(model), arguments)
 
 
 def lower(step: Step) -> Program:
@@ -147,8 +149,9 @@ def _bytes(specs) -> int:
 
 
 def _multiply_adds(arguments: dict) -> int | None:
+    arguments = dict(arguments)
     try:
-        return modelzoo.model_info(**arguments).multiply_adds
+        return modelzoo.model_info(arguments.pop("name"), **arguments).multiply_adds
     except (AttributeError, TypeError, NotImplementedError):  # a subclass of keras.Model has no layers to ask
         return None
 
@@ -172,22 +175,23 @@ def _not_lowered(message: str) -> str:
     return f"the step cannot be lowered{where}: {' '.join(message.split())[:400]}"
 
 
-_DYNAMIC = re.compile(r"^.*= \S*\[[^\]]*<=.*$", re.MULTILINE)
+_DYNAMIC = re.compile(r"^.*\bset-dimension-size\(.*$", re.MULTILINE)
 
 
 def _check_bounded(text: str) -> None:
-    """HLO writes a size that is known at run time alone as "<=" its bound."""
+    """HLO sets a size where it is known at run time alone."""
     found = _DYNAMIC.search(text)
     if found:
-        told = dict(re.findall(r'(op_type|op_name|source_file|source_line)="?([^"\s}]+)', found[0]))
-        where = f" at {told['source_file']}:{told['source_line']}" if "source_file" in told else ""
+        told = dict(re.findall(r'(op_type|op_name)="([^"]+)"', found[0]))
         raise ValueError(
-            f"a TPU needs static shapes. Operation {told.get('op_type', '')} ({told.get('op_name', 'unnamed')}){where} gives a "
-            "tensor whose size depends on values"
+            f"a TPU needs static shapes. Operation {told.get('op_type', 'without a type')} ({told.get('op_name', 'unnamed')}) "
+            "gives a tensor whose size depends on values"
         )
 
 
 def _key(text: str) -> str:
-    """Of the HLO without what differs from process to process: metadata, and numbers in names."""
-    text = re.sub(r", metadata=\{[^}]*\}", "", text)
-    return hashlib.sha256(re.sub(r"_\d+(_+)?(?=[.\s,\[])", "", text).encode()).hexdigest()
+    """Of the HLO without what differs from process to process: metadata and names."""
+    text = re.sub(r", metadata=\{[^}]*\}", "", text.partition(",")[2])  # the first word is the module's name
+    names: dict[str, str] = {}
+    text = re.sub(r"%[\w.-]+", lambda name: names.setdefault(name[0], f"%{len(names)}"), text)
+    return hashlib.sha256(text.encode()).hexdigest()

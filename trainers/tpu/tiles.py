@@ -24,7 +24,9 @@ class Padded:
     @property
     def waste(self) -> float:
         """The share of the padded matrix that is padding."""
-        return 1 - self.rows * self.columns / math.prod(_up(n, tile) for n, tile in zip((self.rows, self.columns), TILE))
+        return 1 - self.rows * self.columns / math.prod(
+            _up(n, tile) for n, tile in zip((self.rows, self.columns), TILE, strict=True)
+        )
 
     @property
     def padded_to(self) -> tuple[int, int]:
