@@ -25,7 +25,7 @@ INSTALL = "pip install 'keras-modelzoo[preflight]' (in a clone: pip install -e '
 _HERE = "trainers.tpu.compiling"
 
 
-class TooSlow(Exception):
+class TooSlow(TimeoutError):
     """A compile that exceeded its time limit."""
 
 

@@ -76,7 +76,7 @@ def _tiles(finding: Finding) -> str:
     if not padded:
         return "each matrix is a multiple of the 8x128 tile"
     shown = [
-        f"{m.name} {m.rows}x{m.columns} in {m.padded_to[0]}x{m.padded_to[1]} ({m.waste:.0%} padding)"
+        f"{m.name} {m.rows}x{m.columns} in {m.padded_to[0]}x{m.padded_to[1]} ({_share(m.waste)} padding)"
         for m in padded[:_PADDED_SHOWN]
     ]
     more = f", and {len(padded) - _PADDED_SHOWN} more" if len(padded) > _PADDED_SHOWN else ""
@@ -115,3 +115,7 @@ def _bytes(count: int) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} us"
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"

@@ -46,9 +46,10 @@ def spec_from_shapes(
     absent = [n for n in ("input_shape", "num_classes") if found[n] is None]
     absent += ["vocab_size"] if tokens and found["vocab_size"] is None else []
     if absent:
+        flags = {**_FLAGS, "input_shape": "--input_shape=400"} if tokens or found["vocab_size"] else _FLAGS
         raise ValueError(
             f"{' and '.join(absent)} of data {config.data['name']!r} cannot be known without reading it: give "
-            f"{' '.join(_FLAGS[name] for name in absent)}"
+            f"{' '.join(flags[name] for name in absent)}"
         )
     common = dict(input_shape=tuple(found["input_shape"]), examples={}, vocab_size=found["vocab_size"])
     if regression:
