@@ -61,12 +61,15 @@ def largest_batch(
 
 
 def _next(known: dict[int, int], low: int, high: int, usable: int, unit: int) -> int:
-    """Where the line through the two largest batches known reaches what is usable, within what is not yet decided."""
-    points = sorted(known.items())[-2:]
-    slope = (points[1][1] - points[0][1]) / (points[1][0] - points[0][0]) if len(points) > 1 else 0
-    guess = points[-1][0] + 0.98 * (usable - points[-1][1]) / slope if slope > 0 else (low + high) / 2
+    """Just below where the line through the two nearest batches known reaches what is usable, within what is not decided."""
+    nearest = sorted(known, key=lambda batch: abs(known[batch] - usable))[:2]
+    slope = (known[nearest[0]] - known[nearest[-1]]) / (nearest[0] - nearest[-1]) if len(nearest) > 1 else 0
+    if slope > 0:
+        guess = 0.98 * (nearest[0] + (usable - known[nearest[0]]) / slope)
+    else:
+        guess = 8 * low if high > MOST_EXAMPLES else (low * high) ** 0.5
     if high > MOST_EXAMPLES and guess >= MOST_EXAMPLES:
         return MOST_EXAMPLES
-    margin = (high - low) // _CLOSE
-    guess = int(min(max(guess, low + margin), high - margin))
-    return max(guess // unit * unit, low + unit)
+    guess = max(guess, low + low // _CLOSE)  # where the line is right, this is the one that is too large
+    guess = min(guess, high - (high - low) // _CLOSE)
+    return max(int(guess) // unit * unit, low + unit)
