@@ -19,7 +19,7 @@ from trainers.tpu import compiling
 from trainers.tpu.check import GIB, Finding, _told, _wanted, check
 from trainers.tpu.chips import CHIPS, parse_tpu
 from trainers.tpu.largest import MOST_EXAMPLES, Largest, largest_batch
-from trainers.tpu.lowering import lower, make_step
+from trainers.tpu.lowering import lower, lowered, make_step
 from trainers.tpu.report import flops, least_seconds, report
 from trainers.tpu.shapes import spec_from_shapes
 from trainers.tpu.table import with_row
@@ -139,6 +139,17 @@ def test_any_step_lowers(changes):
 def test_no_memory_is_needed_for_weights():
     step = make_step(config(model={"name": "mlp", "widths": (200_000, 200_000)}), SPEC, 8)  # 160 GB
     assert step.bytes["parameters"] > 149 * GIB
+
+
+def keeps_tensors(input_shape, num_classes):
+    inputs = keras.Input(input_shape)
+    standardized = keras.layers.Normalization(mean=[0.0] * 6, variance=[1.0] * 6)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(num_classes)(standardized))
+
+
+def test_a_layer_may_keep_tensors_that_are_no_variables():
+    model = {"name": f"{__name__}:keeps_tensors", "input_shape": (6,), "num_classes": 3}
+    assert lowered(config(model=model), SPEC, 8)[1].hlo
 
 
 class _OnTheHost(keras.layers.Layer):

@@ -9,7 +9,7 @@ from trainers.tpu.chips import Slice
 from trainers.tpu.compiling import compile_for, program_job
 from trainers.tpu.jax_route import jax_job
 from trainers.tpu.largest import Largest, largest_batch
-from trainers.tpu.lowering import Step, lower, make_step
+from trainers.tpu.lowering import Step, lowered, make_step
 
 ROUTES = ("tf", "jax")
 GIB = 2**30
@@ -48,12 +48,12 @@ def check(config: Config, spec: Spec, where: Slice, batch: int, *, timeout_s: fl
     """
     if route not in ROUTES:
         raise ValueError(f"unknown route {route!r}. Accepted: {', '.join(ROUTES)}")
-    step = make_step(config, spec, batch)
     if route == "jax":
+        step = make_step(config, spec, batch)
         job, module = _jax_job(config, spec, step), jax_job.__module__
         found = compile_for(where.kind, job, timeout_s=timeout_s, module=module)
     else:
-        program = lower(step)
+        step, program = lowered(config, spec, batch)
         found = compile_for(where.kind, program_job(program.hlo, program.aliases, program.key), timeout_s=timeout_s)
     memory = found.get("memory", {})
     if found["ok"]:

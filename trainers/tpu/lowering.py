@@ -1,5 +1,6 @@
 """A config's training step as the program that a TPU's compiler takes, from shapes alone: no data, no weights."""
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -61,8 +62,27 @@ class Program:
     key: str
 
 
-def make_step(config: Config, spec: Spec, batch: int) -> Step:
+def lowered(config: Config, spec: Spec, batch: int) -> tuple[Step, Program]:
+    """The config's step over `batch` examples on one device, and its program.
+
+    Raises:
+      ValueError: as make_step and lower.
+    """
+    step = make_step(config, spec, batch)
+    try:
+        return step, lower(step)
+    except TypeError as error:
+        if "out of scope" not in str(error):
+            raise
+        step = make_step(config, spec, batch, weights=True)  # a layer keeps a tensor that is no variable: it needs its value
+        return step, lower(step)
+
+
+def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) -> Step:
     """The config's model, task and optimizer as a step over `batch` examples on one device.
+
+    Args:
+      weights: make them, in this machine's memory; else variables are names in a graph, and a net of any size takes none.
 
     Raises:
       ValueError: what is wrong with the config; shapes that are not static.
@@ -71,7 +91,7 @@ def make_step(config: Config, spec: Spec, batch: int) -> Step:
         raise ValueError(f"a device's {batch} examples must be a multiple of accumulate. Received: {config.accumulate}")
     task = make_task(**config.task.to_dict(), spec=spec)
     arguments = model_arguments(config.model.to_dict(), spec, task)
-    with tf.Graph().as_default():  # variables without memory, however many
+    with contextlib.nullcontext() if weights else tf.Graph().as_default():
         model = _create(arguments, config.precision)
         optimizer = make_optimizer(**config.optimizer.to_dict(), total_steps=_STEPS)
         check_model(model, spec.input_shape, task)
