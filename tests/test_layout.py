@@ -63,7 +63,11 @@ def offences(modules: str, forbidden: str, allowed: set[str] = frozenset()) -> l
             set(),
         ),
         (r"trainers\.(?!preflight|tpu)", r"(trainers\.tpu|jax|jaxlib|libtpu)\b", set()),
-        (r"trainers\.tpu\.(compiling|chips|jax_route|largest)$", r"(tensorflow|trainers\.(data|engine\.(?!optimizers)))\b", set()),
+        (
+            r"trainers\.tpu\.(compiling|chips|jax_route|largest)$",
+            r"(tensorflow|trainers\.(data|engine\.(?!optimizers)))\b",
+            set(),
+        ),
         (r"trainers\.engine\.(step|loop|plan|strategy|optimizers|model_check)$", r"trainers\.(data|tasks|report)\b", set()),
         (
             r"trainers\.engine\.(host|checkpoint|progress|signals|health|workdir|init_from)$",
