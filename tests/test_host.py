@@ -150,51 +150,8 @@ def test_a_batch_must_split_evenly(two_replicas):
 def test_each_function_is_traced_once(one_replica):
     host, data = make_host(net, split_data(), one_replica), split_data()
     run(host, data, 20, eval_every_steps=5, log_every_steps=3)
-    functions = [host._train_loop, host._eval_loop, host.train_step.loss_and_gradients, host.train_step.updated]
+    functions = [host._loops[1]._loop, host._eval_loop, host.train_step.loss_and_gradients, host.train_step.updated]
     assert [f.experimental_get_tracing_count() for f in functions] == [1, 1, 1, 1]
-
-
-def test_plans_give_the_same_numbers(one_replica):
-    losses = []
-    for plan in ("graph", "xla"):
-        host, found = (
-            make_host(
-                lambda: keras.Sequential([keras.Input((6,)), layers.Dense(16, "relu"), layers.Dense(3)]),
-                split_data(),
-                one_replica,
-                plan=plan,
-            ),
-            [],
-        )
-        run(
-            host,
-            split_data(),
-            10,
-            [lambda event, host, found=found: found.append(host.metrics.get("loss")) if event == "metrics" else None],
-            log_every_steps=1,
-        )
-        losses.append(found)
-    np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
-
-
-def test_the_plan_follows_a_rule(one_replica):
-    from trainers.engine.plan import make_plan
-
-    def plan(*parts):
-        return make_plan(
-            "auto", keras.Sequential([keras.Input((8, 8)), *parts, layers.Flatten(), layers.Dense(2)]), one_replica
-        )
-
-    assert plan().name == "xla"
-    assert (plan(layers.Conv1D(2, 3)).name, plan(layers.LSTM(3)).name, plan(layers.Dropout(0.5)).name) == ("graph",) * 3
-    assert plan(layers.Conv1D(2, 3)).reason == "on a CPU, XLA is slower with convolutions"
-    x = keras.Input((8, 8))
-    attention = keras.Model(x, layers.MultiHeadAttention(2, 4)(x, x))
-    assert make_plan("auto", attention, one_replica).name == "xla"
-    assert make_plan("auto", keras.Model(x, layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x)), one_replica).name == "graph"
-    assert make_plan("graph", attention, one_replica).name == "graph"
-    with pytest.raises(ValueError, match="unknown plan 'fast'. Accepted: auto, graph, xla"):
-        make_plan("fast", attention, one_replica)
 
 
 def test_strategies(one_replica):

@@ -58,8 +58,14 @@ def offences(modules: str, forbidden: str, allowed: set[str] = frozenset()) -> l
         (r"trainers\.report\b", r"trainers\.(?!report|config|files)", set()),
         (r"trainers\.(config|files)$", r"(trainers|tensorflow|keras)\b", set()),
         (
-            r"trainers\.(?!(cli|train|evaluate|predict|selftest|launch)$)",
-            r"(absl|trainers\.(cli|train|evaluate|predict|launch|selftest))\b",
+            r"trainers\.(?!(cli|train|evaluate|predict|selftest|launch|preflight)$)",
+            r"(absl|trainers\.(cli|train|evaluate|predict|launch|selftest|preflight))\b",
+            set(),
+        ),
+        (r"trainers\.(?!preflight|tpu)", r"(trainers\.tpu|jax|jaxlib|libtpu)\b", set()),
+        (
+            r"trainers\.tpu\.(compiling|chips|jax_route|largest)$",
+            r"(tensorflow|trainers\.(data|engine\.(?!optimizers)))\b",
             set(),
         ),
         (r"trainers\.engine\.(step|loop|plan|strategy|optimizers|model_check)$", r"trainers\.(data|tasks|report)\b", set()),
@@ -96,7 +102,7 @@ def test_each_room_has_its_tools():
 
 def test_the_heart_is_short():
     lines = sum(len((ROOT / "trainers" / "engine" / name).read_text().splitlines()) for name in ("step.py", "loop.py"))
-    assert lines < 350
+    assert lines < 460
 
 
 @pytest.mark.parametrize("package", ["trainers", "modelzoo", "trainers.config"])

@@ -17,7 +17,8 @@ from trainers.data.spec import Spec
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import Plan
 from trainers.engine.remat import rematerialize
-from trainers.engine.step import TrainState, TrainStep
+from trainers.engine.state import TrainState
+from trainers.engine.step import TrainStep
 from trainers.tasks import make_task
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +40,7 @@ def gradients(arguments: dict, plan: str = "graph", *, remat: bool, batch_size: 
         rematerialize(model)
     state = TrainState(model, make_optimizer("sgd", learning_rate=0.1, total_steps=1), seed=0)
     spec = Spec(input_shape=arguments["input_shape"], examples={"train": batch_size}, num_classes=3)
-    step = TrainStep(state, make_task("classify", spec=spec), Plan(plan, "asked for").compile)
+    step = TrainStep(state, make_task("classify", spec=spec), Plan(plan, "asked for"))
     x = np.random.default_rng(0).integers(1, 12, (batch_size, *arguments["input_shape"]))
     x = tf.constant(x, tf.int32 if "vocab_size" in arguments else tf.float32)
     batch = {"x": x, "y": tf.range(batch_size) % 3, "w": tf.ones(batch_size)}

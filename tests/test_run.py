@@ -65,6 +65,7 @@ def test_the_folder_of_a_run(finished):
     assert json.loads((workdir / "summary.json").read_text()) == summary
     assert set(summary) == {
         "test", "best", "steps", "parameters", "wall_seconds", "examples_per_second", "plan", "seed", "baseline",
+        "waited_for_input",
     }  # fmt: skip
     assert (summary["steps"], summary["parameters"]) == (63, 64 * 32 + 4 * 32 + 32 * 10 + 10)
     assert summary["test"]["accuracy"] > 0.85

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
+from trainers.engine import device as device_module
 from trainers.engine import selftest
 
 
@@ -29,7 +30,7 @@ from trainers.engine import selftest
     ],
 )
 def test_the_peak_of_a_device(device, replicas, peak):
-    assert selftest._peak(device, replicas) == peak
+    assert device_module.peak_operations(device, replicas) == peak
 
 
 class Strategy(SimpleNamespace):
@@ -52,13 +53,13 @@ def test_a_strategy_is_not_compared_with_itself(monkeypatch):
 def test_a_tpu_is_named_by_its_environment(monkeypatch):
     monkeypatch.setattr(tf.distribute, "TPUStrategy", Strategy)
     monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v3-8")
-    assert selftest._device(on("TPU", 8)) == "TPU v3-8"
+    assert device_module.device_name(on("TPU", 8)) == "TPU v3-8"
     monkeypatch.delenv("TPU_ACCELERATOR_TYPE")
-    assert selftest._device(on("TPU", 8)) == "TPU of unknown type"
+    assert device_module.device_name(on("TPU", 8)) == "TPU of unknown type"
 
 
 def test_two_replicas_and_the_device_are_told(two_replicas):
-    assert selftest._device(two_replicas).startswith("CPU ")
+    assert device_module.device_name(two_replicas).startswith("CPU ")
     assert selftest._replicas(two_replicas, *selftest._reference(two_replicas))[0]
 
 

@@ -16,7 +16,8 @@ from trainers.engine.loop import BlockLoop, TrainLoop, make_eval_loop, make_insp
 from trainers.engine.plan import Plan
 from trainers.engine.progress import Pace, Progress, Timetable
 from trainers.engine.signals import Interrupted
-from trainers.engine.step import EvalStep, TrainState, TrainStep
+from trainers.engine.state import TrainState
+from trainers.engine.step import EvalStep, TrainStep
 from trainers.engine.strategy import agree, host_of
 
 log = logging.getLogger("trainers")

@@ -91,9 +91,9 @@ def _pure(cls: type) -> type:
     return type(cls.__name__, (cls, _Pure), {})
 
 
-_TF_OPTIMIZER, _BASE_OPTIMIZER = (
-    next(c for c in keras.optimizers.Optimizer.__mro__ if c.__name__ == name) for name in ("TFOptimizer", "BaseOptimizer")
-)
+_ANCESTORS = {c.__name__: c for c in keras.optimizers.Optimizer.__mro__}
+_BASE_OPTIMIZER = _ANCESTORS["BaseOptimizer"]
+_TF_OPTIMIZER = _ANCESTORS.get("TFOptimizer", _BASE_OPTIMIZER)  # on JAX and PyTorch there is nothing to undo
 _PORTABLE_METHODS = {
     name: vars(_BASE_OPTIMIZER)[name]
     for name in vars(_TF_OPTIMIZER)

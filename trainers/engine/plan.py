@@ -175,7 +175,8 @@ def _examples_are_apart(model: keras.Model) -> bool:
     which keeps statistics or looks across the batch.
     """
     parts = model._flatten_layers()
-    known = all(type(layer).__module__.split(".")[0] in ("keras", "modelzoo") for layer in parts)
+    ours = [type(layer).__module__.split(".")[0] in ("keras", "modelzoo") for layer in parts]
+    known = all(ours) and not any(isinstance(layer, layers.Lambda) for layer in parts)
     operations = [op for part in parts for op in getattr(part, "operations", ()) if not isinstance(op, layers.Layer)]
     statistics = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
     frozen = {id(v) for layer in parts for v in layer._trainable_variables}  # of layers set to not train
