@@ -53,7 +53,7 @@ def make_host(arguments: dict, plan: str):
     if plan not in ("auto", *legal_plans(model, strategy, resident=True)):
         return None
     optimizer, task = make_optimizer("adam", total_steps=1), make_task("classify", data.spec)
-    return Host(model, task, optimizer, strategy, make_plan(plan, model, strategy, batch_size=BATCH, resident=True)), data
+    return Host(model, task, optimizer, strategy, make_plan(plan, model, strategy, resident=True)), data
 
 
 def make_trial(arguments: dict, plan: str):

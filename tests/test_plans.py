@@ -181,6 +181,11 @@ def test_waiting_for_input_is_told(one_replica, caplog):
         trainer = Trainer(dense_net(), strategy=one_replica, plan=plan, optimizer="sgd")
         shares = []
         with caplog.at_level("WARNING", "trainers"):
-            trainer.fit(dataset, steps=250, verbose=True, hooks=[lambda event, host: shares.append(host.progress.share_waited)])
+            trainer.fit(
+                dataset,
+                steps=250,
+                verbose=True,
+                hooks=[lambda event, host, shares=shares: shares.append(host.progress.share_waited)],
+            )
         assert shares[-1] > 0.5, plan
         assert "of the time went into waiting for input: give the dataset .cache()" in caplog.text

@@ -34,7 +34,7 @@ def build(
         model = build_model(workload, policy)
         optimizer = make_optimizer("adam", learning_rate=1e-3, total_steps=1)
     data = make_data(workload, examples, measure)
-    chosen = make_plan(plan, model, made, batch_size=workload.batch, resident=data.can_be_resident("train"))
+    chosen = make_plan(plan, model, made, resident=data.can_be_resident("train"))
     host = Host(model, make_task("classify", data.spec), optimizer, made, chosen, as_float=data.as_float)
     per_epoch = data.steps("train", workload.batch)
 

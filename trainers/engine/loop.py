@@ -132,9 +132,13 @@ def _timed_next(iterator, number: tf.Tensor, every: int):
 
     By Python's clock, which takes 60 microseconds: TensorFlow's is not allowed under op determinism.
     """
-    before = tf.cond(number % every == 0, _clock, _no_time)  # state makes the three happen in this order
-    batch = next(iterator)
-    return batch, every * (tf.cond(number % every == 0, _clock, _no_time) - before)
+    due = number % every == 0
+    before = tf.cond(due, _clock, _no_time)
+    with tf.control_dependencies([before]):
+        batch = next(iterator)
+    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+        after = tf.cond(due, _clock, _no_time)
+    return batch, every * (after - before)
 
 
 def _clock() -> tf.Tensor:

@@ -49,7 +49,7 @@ def measure_plan(host: Host, data, *, batch_size: int, total_steps: int) -> None
 
 
 def _tried(host: Host, data, batch_size: int, names: list[str], total_steps: int) -> tuple[dict[str, float], bool]:
-    """Steps per second of the plans that were tried to the end, and whether none was left out for want of time."""
+    """Steps per second of the plans that were tried, and whether none was left out for want of time."""
     rates, plans = {}, {name: host.plan if name == host.plan.name else named_plan(name, "") for name in names}
     before = tf.nest.map_structure(keras.ops.convert_to_numpy, host.state.variables)
     began, budget = time.perf_counter(), None
@@ -60,22 +60,21 @@ def _tried(host: Host, data, batch_size: int, names: list[str], total_steps: int
         for kind, values in before.items():
             for variable, value in zip(host.state.variables[kind], values, strict=True):
                 variable.assign(value)
-        if rate:
-            rates[name] = rate
+        rates[name] = rate
         if budget is None:
             budget = _SHARE_OF_RUN * total_steps / rate
             began = time.perf_counter()
     return rates, True
 
 
-def _rate(host: Host, plan: Plan, data, batch_size: int, best: float) -> float | None:
-    """Steps per second of a plan; None as soon as it is hopeless beside the best so far."""
+def _rate(host: Host, plan: Plan, data, batch_size: int, best: float) -> float:
+    """Steps per second of a plan; of one step alone if that is hopeless beside the best so far."""
     host.use(plan)
     run = host.make_trial(data, batch_size)
     run(1)  # traces and compiles
     steps, seconds = 1, run(1)
     if best and seconds > _HOPELESS / best:
-        return None
+        return 1 / seconds
     while seconds < _SECONDS_EACH:
         steps, seconds = 2 * steps, run(2 * steps)
     return steps / seconds

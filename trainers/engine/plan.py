@@ -15,11 +15,10 @@ from trainers.engine.device import on_cpu
 # Forward and backward pass as graph or compiled by XLA; the batch whole, or split into pieces that the cores compute side by
 # side; one step a call, or many in one program, over batches stacked by the host or gathered from a resident data set.
 _IN_PIECES = ("graph_split", "xla_split")
-_MANY_STEPS = ("xla_loop", "xla_resident")
 PLANS = ("graph", "graph_split", "xla", "xla_split", "xla_loop", "xla_resident")
 NAMES = ("auto", "measure", *PLANS)
 
-_STEPS = 256  # in one program; it ends sooner when the host wants to be asked
+_STEPS = {"xla_loop": 32, "xla_resident": 256}  # in one program, which ends sooner when the host wants to be asked
 _MOST_PIECES = 4  # measured with 2 alone
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _RECURRENT = (layers.RNN, layers.Bidirectional)
@@ -34,7 +33,6 @@ _APART = (  # operations that stay within an example, along other axes than the 
     "Absolute Add All Any Concatenate Divide Equal Exp ExpandDims Gelu LogicalAnd LogicalNot LogicalOr Max Mean Min Multiply "
     "Negative NotEqual Relu Sigmoid Silu Softmax Sqrt Square Subtract Sum Tanh TrueDivide"
 )
-_SMALL = 2**25  # weights x examples of a dense net whose step is short beside the call of a program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +65,6 @@ def make_plan(
     model: keras.Model,
     strategy: tf.distribute.Strategy,
     *,
-    batch_size: int = 64,
     resident: bool = False,
     before: str | None = None,
 ) -> Plan:
@@ -75,7 +72,6 @@ def make_plan(
     trainers.engine.measure begins with it.
 
     Args:
-      batch_size: examples that are computed at a time.
       resident: whether batches are rows of tensors in memory (Data.can_be_resident).
       before: the plan that a run which now goes on began with; "auto" and "measure" stay with it where it is possible.
 
@@ -94,7 +90,7 @@ def make_plan(
         return named_plan(name, "asked for")
     if before in legal_plans(model, strategy, resident):
         return named_plan(before, "as the run began")
-    return named_plan(*_chosen(model, strategy, batch_size, resident))
+    return named_plan(*_chosen(model, strategy, resident))
 
 
 @functools.cache
@@ -119,7 +115,7 @@ def named_plan(name: str, reason: str) -> Plan:
     """One of PLANS, whether or not it can be used."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     pieces = max(count for count in (1, 2, _MOST_PIECES) if count <= max(cores, 2)) if name in _IN_PIECES else 1
-    return Plan(name, reason, pieces, _STEPS if name in _MANY_STEPS else 1)
+    return Plan(name, reason, pieces, _STEPS.get(name, 1))
 
 
 def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> str | None:
@@ -137,7 +133,7 @@ def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, re
     return None
 
 
-def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, batch_size: int, resident: bool) -> tuple[str, str]:
+def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> tuple[str, str]:
     """By the steps per second of `python -m benchmarks.plans` (README: Plans)."""
     loop = "xla_resident" if resident else "xla_loop"
     if strategy.num_replicas_in_sync == 1 and not on_cpu(strategy):
@@ -157,11 +153,11 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, batch_size: in
         name = split("xla")
         return (name, "on a CPU, XLA is faster with recurrence if the cores share the batch") if name == "xla_split" else (
             "graph", "on a CPU, XLA of a whole batch is slower with recurrence")  # fmt: skip
+    sequences = _has(model, _SEQUENCES)
     if _has(model, (layers.Dropout,)):
-        return split("graph"), "on a CPU, XLA is slower with dropout"
-    small = model.count_params() * batch_size <= _SMALL and not _has(model, _SEQUENCES)
-    if small and loop in legal:
-        return loop, "on a CPU, many steps of a small dense net are fastest in one program"
+        return split("graph") if sequences else "graph", "on a CPU, XLA is slower with dropout"
+    if loop in legal and not sequences:
+        return loop, "on a CPU, many steps of a dense net are fastest in one program"
     return split("xla"), "on a CPU, XLA is faster without convolutions, recurrence and dropout"
 
 

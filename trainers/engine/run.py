@@ -154,7 +154,7 @@ def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profil
     if init_from:
         take_weights(model, init_from)
     chosen = make_plan(
-        plan, model, devices, batch_size=config.batch_size // config.accumulate, resident=data.can_be_resident("train"),
+        plan, model, devices, resident=data.can_be_resident("train"),
         before=before and before["plan"]["name"],
     )  # fmt: skip
     options = dict(seed=config.seed, accumulate=config.accumulate, as_float=data.as_float)

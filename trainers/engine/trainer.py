@@ -144,7 +144,7 @@ class Trainer:
             task = self._make_task(self._num_outputs(data, batch_size))
             check_model(self.model, data.spec.input_shape, task)
             self._as_float = data.as_float
-            self._facts = dict(batch_size=batch_size // self._accumulate, resident=data.can_be_resident("train"))
+            self._facts = dict(resident=data.can_be_resident("train"))
             self._host = self._make_host(task, total_steps=1)
         self._host.check_batch_size(batch_size)
         for split in data.spec.examples:
