@@ -69,7 +69,11 @@ def digits(folder, data_dir) -> list[dict]:
 def test_training_prints_progress_and_a_report(digits, folder):
     trained = digits[0]
     assert trained["code"] == 0, trained["err"]
-    for part in ("1,293 train, 144 validation, 360 test examples", "plan: xla (on a CPU", "training for 20 steps, 41 an epoch"):
+    for part in (
+        "1,293 train, 144 validation, 360 test examples",
+        "plan: xla_resident (on a CPU",
+        "training for 20 steps, 41 an epoch",
+    ):
         assert part in trained["err"]
     for part in (
         "train: loss",
@@ -201,7 +205,7 @@ BAD = {
     "on_nan": ([*DIGITS, "--config.on_nan=ignore"], "unknown on_nan 'ignore'. Accepted: stop, rollback, continue"),
     "keep": ([*DIGITS, "--keep=0"], "checkpoints: keep must be positive. Received: 0"),
     "init_from": ([*DIGITS, "--init_from=nowhere"], "no such run or file: nowhere"),
-    "unknown plan": ([*DIGITS, "--plan=fast"], "unknown plan 'fast'. Accepted: auto, graph, xla"),
+    "unknown plan": ([*DIGITS, "--plan=fast"], "unknown plan 'fast'. Accepted: auto, measure, graph"),
     "unknown metric": ([*DIGITS, "--config.monitor=f2"], "unknown metric to monitor: 'f2'. Accepted: loss, accuracy"),
     "profile": ([*DIGITS, "--profile=5"], "--profile is FROM:TO, two steps. Received: '5'"),
     "target with a config": ([*DIGITS, "--target=age"], "--target goes with --data, not with --config. Received: --target=age"),

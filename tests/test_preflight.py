@@ -261,6 +261,7 @@ def test_the_report():
     assert "operation X: no" in report(finding(error="operation X: no", wanted=None), None)
 
 
+@compiles
 def test_the_table_keeps_its_other_rows():
     page = "# TPUs\n\n<!-- table -->\n<!-- /table -->\nprose\n"
     for name, said in (("b", "1"), ("a", "2"), ("b", "3"), ("a, tiny", "4")):

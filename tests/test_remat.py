@@ -27,7 +27,16 @@ MODELS = {
     "attention and dropout": dict(TOKENS, dropout=0.3),
     "bfloat16": dict(TOKENS, dropout=0.0, dtype="mixed_bfloat16"),
     "penalties": dict(name="mlp", input_shape=(6,), widths=(8, 8), l2=0.01),
-    "statistics": dict(name="cnn", input_shape=(8, 8, 1), filters=(4,), pools=(2,), widths=(8,), batch_norm=True, dropout=0.3),
+    "statistics": dict(
+        name="cnn",
+        input_shape=(8, 8, 1),
+        filters=(4,),
+        pools=(2,),
+        pooling="average",
+        widths=(8,),
+        batch_norm=True,
+        dropout=0.3,
+    ),
     "recurrence": dict(name="attention_lstm", input_shape=(6,), units=(4,), vocab_size=12, embed_dim=8),
 }
 

@@ -160,16 +160,19 @@ def test_replicas_and_layers_draw_different_masks(two_replicas):
 
     def dropped(values, batch, seeds):
         with host.state.scope(values["trainable"], values["non_trainable"], seeds[:-1]):
-            return [layer(batch["x"], training=True) for layer in host.model.layers if isinstance(layer, layers.Dropout)]
+            dropouts = [layer for layer in host.model.layers if isinstance(layer, layers.Dropout)]
+            return {layer.name: layer(batch["x"], training=True) for layer in dropouts}, [], {}
 
     host.train_step.loss_and_gradients = dropped  # gets the seeds that the step gives
     for step in (0, 1):
         batch = next(iter(two_replicas.experimental_distribute_dataset(data.batches("train", 2, training=False))))
-        found = two_replicas.run(
+        found, _, _ = two_replicas.run(
             lambda step, batch: host.train_step._compute(host.state.read(), batch, step, tf.distribute.get_replica_context()),
             args=(tf.constant(step, tf.int64), batch),
         )
-        masks += [tuple(part.numpy()[0] > 0) for output in found for part in two_replicas.experimental_local_results(output)]
+        masks += [
+            tuple(part.numpy()[0] > 0) for output in found.values() for part in two_replicas.experimental_local_results(output)
+        ]
     assert len(masks) == len(set(masks)) == 8
 
 

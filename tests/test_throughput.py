@@ -274,7 +274,7 @@ def test_the_chart_of_a_stored_run(tmp_path):
     [
         (["--workloads=mpl"], "unknown workload 'mpl'. Accepted: mlp, mnist, cifar"),
         (["--peers=ours,pytroch"], "unknown peer 'pytroch'. Accepted: ours, ours_bf16"),
-        (["--peers=ours:fast"], "unknown plan 'fast' in peer 'ours:fast'. Accepted: auto, graph, xla"),
+        (["--peers=ours:fast"], "unknown plan 'fast' in peer 'ours:fast'. Accepted: auto, measure, graph"),
         (["--rounds=0"], "rounds and seconds must be positive. Received: 0"),
     ],
 )
