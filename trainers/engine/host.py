@@ -289,7 +289,7 @@ class Host:
         """An iterator for the replicas of this host.
 
         Where there is one, on the CPU, the dataset's own: TensorFlow's distributed one sets glibc to give memory back at once
-        (generator_dataset_op.cc), which makes page faults of XLA's buffers: 1500 in place of 2300 steps/s of a dense net.
+        (generator_dataset_op.cc), which makes page faults of XLA's buffers and cost a dense net a third of its speed.
         """
         if isinstance(self.strategy, tf.distribute.OneDeviceStrategy) and on_cpu(self.strategy):
             return iter(dataset)
