@@ -42,7 +42,12 @@ def soak(steps: int, data_dir: str | None = None) -> dict:
             if event == "loop" and name not in found and host.progress.step >= step:
                 found[name] = round(resident_megabytes(), 1)
         if event == "end":
-            functions = [host._train_loop, host._eval_loop, host.train_step.loss_and_gradients, host.train_step.updated]
+            functions = [
+                *(loop._loop for loop in host._loops.values()),
+                host._eval_loop,
+                host.train_step.loss_and_gradients,
+                host.train_step.updated,
+            ]
             found["traces"] = [f.experimental_get_tracing_count() for f in functions]
 
     with tempfile.TemporaryDirectory() as folder:
