@@ -3,7 +3,7 @@
     python -m benchmarks.plans [--rounds=5]
 
 Each plan trains the same net on the same random data in memory, batch 64, Adam; the plans take turns, and the table has
-medians over the rounds, with a star at the rule's choice. It takes about 12 minutes on 2 cores.
+medians over the rounds, with a star at the rule's choice.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 Every peer stands in a process of its own, with the fastest settings it is known to have, and computes only when it is its turn;
 the turns alternate, and the table has medians over the rounds. "memory" is the step alone, on batches that are ready; "input"
 begins with decoded examples: shuffle, batch, normalise, train. Decoding is never measured. Results go to benchmarks/results/.
---quick takes about 5 minutes on 2 quiet cores, all of it more than an hour; `pip install -e '.[cpu,bench]'` brings the peers.
+--quick took 8 minutes for two of its four workloads on 2 cores; `pip install -e '.[cpu,bench]'` brings the peers.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from keras import layers
 
 from trainers import Trainer
 from trainers.engine.device import gains_from_bfloat16
+from trainers.engine.host import Host
 from trainers.engine.measure import measure_plan
 from trainers.engine.plan import PLANS, legal_plans, make_plan
 from trainers.engine.progress import Timetable
@@ -144,6 +145,25 @@ def test_a_measured_plan_changes_nothing_and_is_kept(one_replica, tmp_path, monk
     short = make_host(dense_net, data, one_replica, plan="measure", optimizer=dict(name="sgd"))
     measure_plan(short, data, batch_size=8, total_steps=1)
     assert "the run is too short to try the others" in short.plan.reason
+
+
+def test_a_plan_that_cannot_be_compiled_is_passed_over(one_replica, tmp_path, monkeypatch):
+    """As with max pooling under op determinism: XLA refuses when it compiles."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    use = Host.use
+
+    def refuse(host, plan):
+        if plan.name == "xla":
+            raise tf.errors.UnimplementedError(None, None, "no deterministic implementation")
+        use(host, plan)
+
+    monkeypatch.setattr(Host, "use", refuse)
+    data = array_data(np.ones((64, 6), np.float32), np.zeros(64, np.int32), num_classes=3, shuffle=True)
+    host = make_host(dense_net, data, one_replica, plan="measure")
+    measure_plan(host, data, batch_size=8, total_steps=10**9)
+    assert "xla cannot be compiled here" in host.plan.reason
+    assert host.plan.name != "xla"
+    assert len(train(host, data, 2, 8)) == 2
 
 
 def test_what_the_device_could_do(one_replica, tmp_path):

@@ -22,23 +22,23 @@ _SECONDS_EACH = 0.5
 _HOPELESS = 1.5  # times the best plan's seconds for one step
 
 
-def measure_plan(host: Host, data, *, batch_size: int, total_steps: int) -> None:
+def measure_plan(host: Host, data, *, batch_size: int, total_steps: int, deterministic: bool = False) -> None:
     """Let the host use the legal plan that trains fastest, and leave its state as it was.
 
     The host's own plan is tried first; trying the others ends when it has taken 5% of the time that the run will take with
-    it. What is found is kept on disk for the same model, shapes, device and versions.
+    it. What is found is kept on disk for the same model, shapes, device and versions; `deterministic` kernels are others.
     """
     names = [host.plan.name, *legal_plans(host.model, host.strategy, data.can_be_resident("train"))]
     if len(set(names)) == 1 or host.strategy.num_replicas_in_sync > 1 or host.plan.name == "strategy":
         return
-    file = _cache() / f"{_key(host, batch_size, names)}.json"
+    file = _cache() / f"{_key(host, batch_size, [*names, deterministic])}.json"
     if file.is_file():
         found = read_json(file)
         host.use(named_plan(found["plan"], f"measured before: {found['told']}"))
         return
     rates, is_whole = _tried(host, data, batch_size, list(dict.fromkeys(names)), total_steps)
     best = max(rates, key=rates.get)
-    told = ", ".join(f"{name} {rate:.3g} steps/s" for name, rate in rates.items())
+    told = ", ".join(f"{name} {_readable(rate)}" for name, rate in rates.items())
     host.use(named_plan(best, f"measured: {told}{'' if is_whole else '; the run is too short to try the others'}"))
     if is_whole:
         try:
@@ -56,12 +56,15 @@ def _tried(host: Host, data, batch_size: int, names: list[str], total_steps: int
     for name, plan in plans.items():
         if budget is not None and time.perf_counter() - began > budget:
             return rates, False
-        rate = _rate(host, plan, data, batch_size, max(rates.values(), default=0.0))
+        try:
+            rate = _rate(host, plan, data, batch_size, max(rates.values(), default=0.0))
+        except tf.errors.UnimplementedError:  # by XLA: a deterministic gradient of max pooling, some operations
+            rate = 0.0
         for kind, values in before.items():
             for variable, value in zip(host.state.variables[kind], values, strict=True):
                 variable.assign(value)
         rates[name] = rate
-        if budget is None:
+        if budget is None and rate:
             budget = _SHARE_OF_RUN * total_steps / rate
             began = time.perf_counter()
     return rates, True
@@ -80,12 +83,16 @@ def _rate(host: Host, plan: Plan, data, batch_size: int, best: float) -> float:
     return steps / seconds
 
 
+def _readable(rate: float) -> str:
+    return f"{rate:,.0f} steps/s" if rate >= 100 else f"{rate:.1f} steps/s" if rate else "cannot be compiled here"
+
+
 def _cache() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "modelzoo" / "plans"
 
 
-def _key(host: Host, batch_size: int, names: list[str]) -> str:
+def _key(host: Host, batch_size: int, given: list) -> str:
     """Of everything that the speed depends on, as far as we know."""
     layers = [(type(layer).__name__, layer.compute_dtype) for layer in host.model._flatten_layers()]
     shapes = [tuple(v.shape) for variables in host.state.variables.values() for v in variables]
@@ -94,6 +101,6 @@ def _key(host: Host, batch_size: int, names: list[str]) -> str:
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     facts = [
         layers, shapes, str(host.model.input_shape), batch_size, host.accumulate, type(host.optimizer).__name__,
-        type(host.task).__name__, names, device, os.cpu_count(), gpus, modelzoo.__version__, tf.__version__, keras.__version__,
+        type(host.task).__name__, given, device, os.cpu_count(), gpus, modelzoo.__version__, tf.__version__, keras.__version__,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:32]

@@ -166,7 +166,8 @@ def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profil
     host.check_batch_size(config.batch_size)
     host.check_monitor(data, config.batch_size, config.monitor)
     if plan == "measure" and not before:
-        measure_plan(host, data, batch_size=config.batch_size, total_steps=timetable.total_steps)
+        options = dict(total_steps=timetable.total_steps, deterministic=config.deterministic)
+        measure_plan(host, data, batch_size=config.batch_size, **options)
     if config.patience and "validation" not in data.spec.examples:
         log.warning("patience does nothing: the data has no validation split")
     return _Ready(config, data, host, timetable, arguments)
