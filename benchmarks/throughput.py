@@ -74,10 +74,11 @@ def _measure_job(running: dict[str, Process], job: str, what: tuple, rounds: int
             print(f"    {job}, {name}: {error}", flush=True)
 
     for name, process in running.items():
+        began = time.perf_counter()
         built = attempt(name, process.build, job, *what)
         if built:
             rows[name].update(settings=built["settings"], parameters=built["parameters"], loss=built["loss"], trials=[])
-            print(f"    {job}, {name}: {built['settings']}", flush=True)
+            print(f"    {job}, {name}: {built['settings']} (tuned in {time.perf_counter() - began:.0f} s)", flush=True)
     for turn in range(rounds):
         found["probe_ms"].append(probe())
         order = list(running)
@@ -154,7 +155,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     given.workloads = given.workloads.split(",") if given.workloads else list(workloads.QUICK if given.quick else WORKLOADS)
     given.peers = given.peers.split(",") if given.peers else list(QUICK if given.quick else PEERS)
     given.rounds = (3 if given.quick else 5) if given.rounds is None else given.rounds
-    given.seconds = (0.7 if given.quick else 3.0) if given.seconds is None else given.seconds
+    given.seconds = (0.7 if given.quick else 2.0) if given.seconds is None else given.seconds
     if given.rounds < 1 or given.seconds <= 0:
         raise ValueError(f"rounds and seconds must be positive. Received: {given.rounds} and {given.seconds}")
     for name in given.workloads:
@@ -167,17 +168,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return given
 
 
-def run(given: argparse.Namespace) -> dict:
-    """All that was asked for, as it is kept in the JSON."""
+def run(given: argparse.Namespace, path: Path) -> dict:
+    """All that was asked for, as it is kept in the JSON; that is written again after each workload."""
     found = dict(machine=describe_machine(), rounds=given.rounds, seconds=given.seconds, workloads={})
     for name in given.workloads:
         found["workloads"][name] = measure_workload(name, given)
+        write_results(found, path)
     if "ours" in given.peers and "mlp" in given.workloads:
         job = {"input alone": (WORKLOADS["mlp"], None, "input")}
         found["input_alone"] = measure(INPUTS, job, given.rounds, given.seconds)["input alone"]
         if not given.quick:
             peers = {name: PEERS[name] for name in ("ours", "ours_cpu:2")}
             found["scaling"] = measure(peers, scaling_jobs(given.workloads), min(given.rounds, 3), min(given.seconds, 1.0))
+    write_results(found, path)
     return found
 
 
@@ -192,8 +195,9 @@ def main() -> int:
     else:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        found = run(given)
-        print(f"written: {write_results(found, given.out)}")
+        path = given.out / time.strftime("throughput-%Y%m%d-%H%M%S.json")
+        found = run(given, path)
+        print(f"written: {path}")
     print_tables(found)
     print(f"drawn: {draw(found, given.out / 'throughput.png')}")
     return 0

@@ -36,12 +36,9 @@ def describe_machine() -> dict:
     )
 
 
-def write_results(found: dict, folder: Path) -> Path:
-    """The JSON of a run; its name has the time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / time.strftime("throughput-%Y%m%d-%H%M%S.json")
+def write_results(found: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")
-    return path
 
 
 def read_results(path: Path) -> dict:

@@ -255,7 +255,8 @@ def a_result() -> dict:
 
 def test_tables_of_a_stored_run(tmp_path):
     console = pytest.importorskip("rich.console", reason="the [bench] extra is not installed")
-    path = throughput_report.write_results(a_result(), tmp_path)
+    path = tmp_path / "results" / "throughput.json"
+    throughput_report.write_results(a_result(), path)
     kept = console.Console(width=160, record=True, file=open(tmp_path / "out.txt", "w"))  # noqa: SIM115
     throughput_report.print_tables(throughput_report.read_results(path), kept)
     text = kept.export_text()

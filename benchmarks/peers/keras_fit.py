@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import time
+from collections.abc import Iterable
 
 import keras
 
@@ -11,8 +12,10 @@ from benchmarks.peers.trial import Run, Trial, epochs_of, fastest, rate
 from benchmarks.peers.workloads import Examples, Workload, build_model, normalise, trainable_parameters
 
 IS_JAX = keras.backend.backend() == "jax"
+_SECONDS = 0.4  # of a setting's trial
 _SHUFFLE_BUFFER = 10_000
-_STEPS_PER_EXECUTION = (1, 8, 32)
+_STEPS_PER_EXECUTION = (1, 8)
+_MORE_STEPS, _QUICK_RATE = 32, 50  # tried for nets that make more than 50 steps per second: else an execution costs nothing
 _EPOCHS = 4  # of a dataset without end; the clock runs from the second, when the shuffle buffer is full
 _tuned: dict[str, dict] = {}  # of a net, found on ready batches and used for the input too
 
@@ -41,13 +44,19 @@ def build(workload: Workload, examples: Examples, measure: str, *, best: bool = 
         _, run = fastest({"default": functools.partial(make, {}, inputs[0])})
         return Trial(run, f"default, {inputs[0]}", trainable_parameters(model))
     key = str(workload)
-    candidates = _settings(replicas) if key not in _tuned else [_tuned[key]]
-    found = {(str(s), i): (s, i) for s in candidates for i in inputs}
-    name, run = fastest({name: functools.partial(make, *chosen) for name, chosen in found.items()})
-    settings, source = found[name]
+    (settings, source), run = _fastest(make, [_tuned[key]] if key in _tuned else _settings(replicas), inputs)
+    if key not in _tuned and replicas == 1 and rate(run(_SECONDS)) > _QUICK_RATE:
+        more = {**settings, "steps_per_execution": _MORE_STEPS}
+        (settings, source), run = _fastest(make, [settings, more], [source])
     _tuned[key] = settings
     compiled = "XLA, " if settings.get("jit_compile") else ""
     return Trial(run, f"{compiled}{settings['steps_per_execution']} steps per execution, {source}", trainable_parameters(model))
+
+
+def _fastest(make, settings: list[dict], inputs: Iterable[str]) -> tuple[tuple[dict, str], Run]:
+    found = {(str(s), i): (s, i) for s in settings for i in inputs}
+    name, run = fastest({name: functools.partial(make, *chosen) for name, chosen in found.items()}, _SECONDS)
+    return found[name], run
 
 
 def _settings(replicas: int) -> list[dict]:
@@ -98,10 +107,11 @@ def _make_run(model, workload: Workload, examples: Examples, scope, settings: di
                 x[rows], examples.y[rows], batch_size=workload.batch, epochs=epochs, verbose=0, callbacks=[clock]
             )
         else:
-            per_epoch = -(-wanted // (_EPOCHS - 1) // group) * group
-            counted, clock = per_epoch * (_EPOCHS - 1), _Clock(1)
+            epochs = min(_EPOCHS, 1 + -(-wanted // group))
+            per_epoch = -(-wanted // (epochs - 1) // group) * group
+            counted, clock = per_epoch * (epochs - 1), _Clock(1)
             given = batches() if callable(batches) else batches
-            history = model.fit(given, steps_per_epoch=per_epoch, epochs=_EPOCHS, verbose=0, callbacks=[clock])
+            history = model.fit(given, steps_per_epoch=per_epoch, epochs=epochs, verbose=0, callbacks=[clock])
         keras.ops.convert_to_numpy(model.trainable_variables[0].value)  # waits for the device
         found = dict(steps=counted, seconds=time.perf_counter() - clock.began, loss=history.history["loss"][-1])
         speed = rate(found)

@@ -17,6 +17,7 @@ from trainers.engine.strategy import make_strategy
 from trainers.tasks import make_task
 
 _FOREVER = 10**12
+_LEAST_EXAMPLES = 8192
 
 
 def build(
@@ -39,19 +40,25 @@ def build(
     per_epoch = data.steps("train", workload.batch)
 
     def run(seconds: float) -> dict:
-        examples, spent = host.progress.examples, host.progress.seconds
-        deadline, losses = time.perf_counter() + seconds, []
+        due, marks, losses = None, [], []
 
         def watch(event: str, host: Host) -> None:
+            nonlocal due
+            now = time.perf_counter()
             if event == "metrics":
                 losses.append(host.metrics["loss"])
-            elif event == "loop" and time.perf_counter() > deadline and host.progress.examples > examples:
-                host.stop()
+            elif event == "loop" and due is None:  # a call begins with short loops: they do not count, as fit's first epoch
+                due = now + seconds / 4
+            elif event == "loop" and now > due:
+                marks.append((host.progress.examples, host.progress.seconds))
+                due = now + seconds
+                if len(marks) == 2:
+                    host.stop()
 
         table = Timetable(total_steps=_FOREVER, steps_per_epoch=per_epoch)
         host.fit(data, batch_size=workload.batch, timetable=table, hooks=[watch])
-        steps = (host.progress.examples - examples) // workload.batch
-        return dict(steps=steps, seconds=host.progress.seconds - spent, loss=losses[-1])
+        (examples, spent), (examples_then, spent_then) = marks
+        return dict(steps=(examples_then - examples) // workload.batch, seconds=spent_then - spent, loss=losses[-1])
 
     return Trial(run, f"plan {chosen.name}", trainable_parameters(model))
 
@@ -59,5 +66,7 @@ def build(
 def make_data(workload: Workload, examples: Examples, measure: str) -> Data:
     """`Data` of one split, "train": ready batches' examples as numbers, or all of them as they were decoded."""
     x, y = examples.ready(workload.batch) if measure == "memory" else (examples.x, examples.y)
+    if measure == "memory" and len(y) < _LEAST_EXAMPLES:  # no epoch of a few steps, which real data do not have
+        x, y = (np.concatenate([a] * -(-_LEAST_EXAMPLES // len(y))) for a in (x, y))
     encoder = ImageEncoder(x.shape[1:]) if x.dtype == np.uint8 else ArrayEncoder()
     return Data(Spec(input_shape=x.shape[1:], examples={"train": len(y)}, num_classes=10), {"train": Split(x, y)}, encoder)

@@ -12,28 +12,37 @@ from benchmarks.peers.torch_nets import make_net
 from benchmarks.peers.trial import Run, Trial, epochs_of, fastest, repeat
 from benchmarks.peers.workloads import Examples, Workload
 
-torch.set_num_threads(os.cpu_count())
 torch.set_flush_denormal(True)  # as TensorFlow and XLA do
-_tuned: dict[str, tuple] = {}  # (Adam, layout) of a net, found on ready batches and used for the input too
+_tuned: dict[str, tuple] = {}  # (Adam, layout, threads) of a net, found on ready batches and used for the input too
 
 
 def build(workload: Workload, examples: Examples, measure: str, *, compiled: bool = False) -> Trial:
     net, key = make_net(workload.model), str(workload)
     has_convolutions = any(isinstance(module, torch.nn.Conv2d) for module in net.modules())
     layouts = ("NCHW", "channels_last") if has_convolutions else ("",)
-    settings = [_tuned[key]] if key in _tuned else list(itertools.product(("fused", "foreach"), layouts))
+    settings = [_tuned[key]] if key in _tuned else list(itertools.product(("fused", "foreach"), layouts, (os.cpu_count(), 1)))
     sources = {"ready": _ready} if measure == "memory" else SOURCES
     make = functools.partial(_make_run, net, workload, examples)
     found = {(*s, name): functools.partial(make, *s, source) for s in settings for name, source in sources.items()}
-    (adam, layout, source), run = fastest(found)
-    _tuned[key] = adam, layout
+    (*best, source), run = fastest(found)
+    adam, layout, threads = _tuned[key] = tuple(best)
     if compiled:  # with what is fastest without
-        run = make(adam, layout, sources[source], compiled=True)
-    said = ", ".join(filter(None, [f"{adam} Adam", layout, source]))
+        run = make(*best, sources[source], compiled=True)
+    said = ", ".join(filter(None, [f"{adam} Adam", layout, f"{threads} threads", source]))
     return Trial(run, said, sum(p.numel() for p in net.parameters() if p.requires_grad))
 
 
-def _make_run(net, workload: Workload, examples: Examples, adam: str, layout: str, source: Callable, *, compiled=False) -> Run:
+def _make_run(
+    net,
+    workload: Workload,
+    examples: Examples,
+    adam: str,
+    layout: str,
+    threads: int,
+    source: Callable,
+    *,
+    compiled: bool = False,
+) -> Run:
     form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     net.to(memory_format=form).train()
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-3, **{adam: True})
@@ -52,7 +61,13 @@ def _make_run(net, workload: Workload, examples: Examples, adam: str, layout: st
         optimizer.step()
         return loss
 
-    return repeat(step, lambda loss: loss.item())
+    steps = repeat(step, lambda loss: loss.item())
+
+    def run(seconds: float) -> dict:
+        torch.set_num_threads(threads)  # of the whole process, where other nets may want others
+        return steps(seconds)
+
+    return run
 
 
 def _tensors(x, y, form) -> tuple[torch.Tensor, torch.Tensor]:

@@ -50,29 +50,33 @@ def repeat(step: Callable[[], Any], loss_of: Callable[[Any], float], *, steps: i
 def fastest(candidates: dict[str, Callable[[], Run]], seconds: float = 0.4) -> tuple[str, Run]:
     """The name and the run of the candidate that makes the most steps per second; one that fails is out.
 
-    The winner is made anew: candidates may share a model, which the last of them left with its own settings.
+    The winner is made anew unless it was the last: candidates may share a model, which was left with the last one's settings.
 
     Raises:
       Exception: that of the last candidate, if all fail.
     """
     speeds, failure = {}, None
     for name, make in candidates.items() if len(candidates) > 1 else ():
+        run = None  # the threads and worker processes of the one before end
+        gc.collect()
         try:
-            speeds[name] = rate(_warmed(make(), seconds)(seconds))
+            run = _warmed(make(), seconds)
+            speeds[name] = rate(run(seconds))
         except Exception as error:  # whatever a library raises where it does not support a setting
             failure = error
-        gc.collect()  # its threads and worker processes end
     if len(candidates) > 1 and not speeds:
         raise failure
     best = max(speeds, key=speeds.get) if speeds else next(iter(candidates))
-    return best, _warmed(candidates[best](), seconds)
+    return best, run if speeds and best == name else _warmed(candidates[best](), seconds)
 
 
 def _warmed(run: Run, seconds: float) -> Run:
     """Traced, compiled, and with an idea of its speed."""
-    run(0.0)
-    run(seconds / 8)
-    run(seconds / 4)
+    for share in (0.0, 1 / 8, 1 / 4):
+        began = time.perf_counter()
+        run(share * seconds)
+        if share and time.perf_counter() - began > seconds:  # slow enough for its speed to be known
+            break
     return run
 
 
