@@ -52,7 +52,7 @@ def offences(modules: str, forbidden: str, allowed: set[str] = frozenset()) -> l
         (r"trainers\b", r"modelzoo\b", PUBLIC_MODELZOO),
         (r"trainers\b", r"(configs|benchmarks|colab|tests)\b", set()),
         (r"configs\b", r"(?!trainers)", {"trainers.config"}),
-        (r"trainers\.data\b", r"trainers\.(?!data|config|files)", {"trainers"}),
+        (r"trainers\.data\b", r"trainers\.(?!data|config|files|remote)", {"trainers"}),
         (r"trainers\.tasks\b", r"trainers\.(?!tasks|config)", set()),
         (r"trainers\.tasks\b", r"tensorflow\b", set()),
         (r"trainers\.report\b", r"trainers\.(?!report|config|files)", set()),

@@ -37,9 +37,19 @@ def test_a_local_tpu_is_not_connected_to(calls):
     assert calls == [("resolve", "local"), ("initialise",), ("strategy",)]
 
 
-def test_a_named_tpu_is(calls):
+def test_a_named_tpu_is(calls, monkeypatch):
+    monkeypatch.setenv("KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "grpc://10.0.0.2:8470")  # as GKE says where it is
     assert make_strategy("tpu:mine") == "a strategy"
     assert calls == [("resolve", "mine"), ("connect",), ("initialise",), ("strategy",)]
+
+
+def test_a_name_is_no_use_outside_googles_cloud(calls, monkeypatch):
+    """TensorFlow itself tries for 12 s."""
+    monkeypatch.delenv("KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", raising=False)
+    monkeypatch.setenv("GCE_METADATA_HOST", "metadata.invalid:80")
+    with pytest.raises(ValueError, match=r"TPU 'mine' cannot be looked up: .* does not answer .*Accepted here: --tpu=grpc://"):
+        make_strategy("tpu:mine")
+    assert calls == []
 
 
 def test_an_address_is_tried_first(calls):

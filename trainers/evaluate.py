@@ -17,14 +17,12 @@ flags.adopt_module_key_flags(shared)
 
 
 def main(arguments: list[str]) -> None:
-    from pathlib import Path
-
     from trainers.engine.finished import evaluate_run
 
     if WORKDIR.value is None or arguments:
         raise ValueError("give --workdir, the folder of a run, and no other argument than flags")
     metrics, report = evaluate_run(
-        Path(WORKDIR.value),
+        WORKDIR.value,
         split=SPLIT.value,
         data=DATA.value,
         strategy=shared.strategy(),

@@ -56,7 +56,8 @@ def _log_file(flags: list[str], task: int):
     workdir = parser.parse_known_args(flags)[0].workdir
     if not workdir:
         return subprocess.DEVNULL
-    path = Path(f"{workdir.rstrip('/')}.worker{task}.log")
+    name = workdir.rstrip("/")
+    path = Path(f"{name.rpartition('/')[2] if '://' in name else name}.worker{task}.log")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("ab")
 

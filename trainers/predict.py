@@ -17,13 +17,11 @@ flags.declare_key_flag("debug")
 
 
 def main(files: list[str]) -> None:
-    from pathlib import Path
-
     from trainers.engine.finished import predict_run
 
     if WORKDIR.value is None or not files:
         raise ValueError("give --workdir, the folder of a run, and one file or more")
-    for file, answers in predict_run(Path(WORKDIR.value), [Path(file) for file in files]):
+    for file, answers in predict_run(WORKDIR.value, files):
         for i, answer in enumerate(answers, start=1):
             place = [str(file), str(i)] if len(answers) > 1 else [str(file)]
             print("\t".join([*place, *(f"{v:.4f}" if isinstance(v, float) else str(v) for v in answer.values())]))

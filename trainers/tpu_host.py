@@ -46,6 +46,16 @@ def check_tpu(tpu: str) -> None:
             socket.create_connection((parts[1].strip("[]"), int(parts[2])), timeout=5).close()
         except (OSError, OverflowError) as error:
             raise ValueError(f"no TPU answers at {tpu}: {error}") from error
+    elif tpu != "local" and not {"KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_CONFIG"} & os.environ.keys():
+        server = os.environ.get("GCE_METADATA_HOST") or os.environ.get("GCE_METADATA_IP") or "metadata.google.internal"
+        host, _, port = server.partition(":")
+        try:
+            socket.create_connection((host, int(port or 80)), timeout=2).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"TPU {tpu!r} cannot be looked up: only Google's metadata server knows its project and zone, and {server} does "
+                f"not answer ({error}). Accepted here: --tpu=grpc://HOST:8470"
+            ) from error
 
 
 def prepare_environment(tpu: str = "local", chips: list[str] | None = None) -> None:

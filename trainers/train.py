@@ -18,7 +18,7 @@ DATA = flags.DEFINE_string(
     "data", None, "Your own data instead of a config: a CSV, a TSV or JSONL of texts, or an image folder."
 )
 TARGET = flags.DEFINE_string("target", None, "With --data: the column to predict.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or gs://BUCKET/FOLDER; made if it is not there.")
 INIT_FROM = flags.DEFINE_string("init_from", None, "Weights to begin with: a run's folder, a .keras or .safetensors file.")
 SAVE_MINUTES = flags.DEFINE_float("save_every_minutes", 1.0, "A checkpoint so often, besides at evaluations; 0 for never.")
 SAVE_STEPS = flags.DEFINE_integer("save_every_steps", None, "A checkpoint every so many steps.")
@@ -30,8 +30,6 @@ flags.adopt_module_key_flags(shared)
 
 
 def main(arguments: list[str]) -> None:
-    from pathlib import Path
-
     from trainers.config import load_config
     from trainers.engine.checkpoint import Saving
     from trainers.engine.run import run
@@ -59,7 +57,7 @@ def main(arguments: list[str]) -> None:
         config = load_config(CONFIG.value, shared.overrides)
     run(
         config,
-        Path(WORKDIR.value),
+        WORKDIR.value,
         strategy="multiworker" if CLUSTER.value else shared.strategy(),
         plan=shared.PLAN.value,
         data_dir=shared.DATA_DIR.value,

@@ -144,13 +144,17 @@ class Data:
 
     def as_float(self, x):
         """What a model takes: bytes become float32: images from 0 to 1, anything else as it is."""
-        scale = 255 if isinstance(self.encoder, ImageEncoder) else 1
-        return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32) / scale if t.dtype == np.uint8 else t, x)
+        return bytes_as_float(x, 255 if isinstance(self.encoder, ImageEncoder) else 1)
 
     def _split(self, name: str) -> Split | Stream | Batches:
         if name not in self._splits:
             raise ValueError(f"the data has no split {name!r}. It has: {', '.join(self._splits)}")
         return self._splits[name]
+
+
+def bytes_as_float(x, scale: float):
+    """Bytes as float32, divided by `scale`; all else as it is. Nested structures of tensors too."""
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32) / scale if t.dtype == np.uint8 else t, x)
 
 
 def _ordered(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -26,7 +26,7 @@ from trainers.files import sync
 
 log = logging.getLogger("trainers")
 
-_ARRAYS, _PROGRESS, _MANIFEST = "state.safetensors", "progress.json", "manifest.json"
+_ARRAYS, _PROGRESS, MANIFEST = "state.safetensors", "progress.json", "manifest.json"
 _IN_ARRAYS = ("sums", "best_weights")  # fields of Progress
 
 
@@ -63,12 +63,12 @@ def newest_good(folder: Path) -> Path | None:
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with the files of a checkpoint; None if nothing is."""
     try:
-        files = json.loads((checkpoint / _MANIFEST).read_bytes())["files"]
+        files = json.loads((checkpoint / MANIFEST).read_bytes())["files"]
         expected = {name: (files[name]["bytes"], files[name]["sha256"]) for name in (_ARRAYS, _PROGRESS)}
     except FileNotFoundError:
-        return f"it has no {_MANIFEST}"
+        return f"it has no {MANIFEST}"
     except (ValueError, KeyError, TypeError):
-        return f"its {_MANIFEST} is not readable"
+        return f"its {MANIFEST} is not readable"
     for name, (size, digest) in expected.items():
         try:
             found = _size_and_digest(checkpoint / name)
@@ -97,7 +97,7 @@ def save(host: Host, folder: Path, *, keep: int = 2, made_for: str = "") -> Path
     save_file({name: np.asarray(value, order="C") for name, value in arrays.items()}, unfinished / _ARRAYS)
     (unfinished / _PROGRESS).write_text(json.dumps({"made_for": made_for, **progress}))
     files = {name: _size_and_digest(unfinished / name) for name in (_ARRAYS, _PROGRESS)}
-    (unfinished / _MANIFEST).write_text(json.dumps({"step": host.progress.step, "files": files}))
+    (unfinished / MANIFEST).write_text(json.dumps({"step": host.progress.step, "files": files}))
     for path in (*unfinished.iterdir(), unfinished):
         sync(path)
     if target.exists():  # a folder cannot replace another at once; until the new one is in place the old one stays a checkpoint

@@ -13,11 +13,12 @@ from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import make_plan
 from trainers.engine.strategy import make_strategy
 from trainers.engine.workdir import CONFIG, DATA, finished_run, load_model
+from trainers.remote import local
 from trainers.tasks import make_task
 
 
 def evaluate_run(
-    workdir: Path,
+    workdir: Path | str,
     *,
     split: str | None = None,
     data: str | None = None,
@@ -36,6 +37,7 @@ def evaluate_run(
     Raises:
       ValueError: no finished run there, or data that does not fit it.
     """
+    workdir = local(workdir)
     saved = finished_run(workdir)
     config, devices = load_config(workdir / CONFIG), _strategy(saved["strategy"] if strategy == "auto" else strategy)
     if config.deterministic:
@@ -65,19 +67,21 @@ def _strategy(name: str) -> tf.distribute.Strategy:
     return make_strategy("auto" if name == "multiworker" else name)
 
 
-def predict_run(workdir: Path, files: Sequence[Path]) -> list[tuple[Path, list[dict]]]:
+def predict_run(workdir: Path | str, files: Sequence[Path | str]) -> list[tuple[Path | str, list[dict]]]:
     """A run's answers for each example in each file.
 
     Raises:
       ValueError: no finished run there, or a file of another kind than its data.
       FileNotFoundError: no such file.
     """
+    workdir = local(workdir)
     finished_run(workdir)
     spec, encoder = load_encoder(workdir / DATA)
-    for file in files:
-        if not file.is_file():
+    copies = [local(file) for file in files]
+    for file, copy in zip(files, copies, strict=True):
+        if not copy.is_file():
             raise FileNotFoundError(f"no such file: {file}")
-    read = [(file, encoder.read(file)) for file in files]
+    read = [(file, encoder.read(copy)) for file, copy in zip(files, copies, strict=True)]
     task = make_task(**load_config(workdir / CONFIG).task.to_dict(), spec=spec)
     model = load_model(workdir)
     data = Data(spec, {}, encoder)

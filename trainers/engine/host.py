@@ -288,10 +288,11 @@ class Host:
     def _distributed(self, dataset: tf.data.Dataset):
         """An iterator for the replicas of this host.
 
-        Where there is one, on the CPU, the dataset's own: TensorFlow's distributed one sets glibc to give memory back at once
-        (generator_dataset_op.cc), which makes page faults of XLA's buffers and cost a dense net a third of its speed.
+        On CPUs the dataset's own: TensorFlow's distributed one sets glibc to give memory back at once
+        (generator_dataset_op.cc), which makes page faults of XLA's buffers and cost a dense net a third of its speed; and to
+        leave one before its end takes seconds now and then, of two logical CPUs up to minutes.
         """
-        if isinstance(self.strategy, tf.distribute.OneDeviceStrategy) and on_cpu(self.strategy):
+        if on_cpu(self.strategy):
             return iter(dataset)
         return iter(self.strategy.experimental_distribute_dataset(dataset))
 

@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from trainers.engine.workdir import MODEL
+from trainers.remote import local
 
 log = logging.getLogger("trainers")
 
@@ -22,7 +23,7 @@ def init_from(model: keras.Model, source: str) -> None:
       ValueError: none of these, or nothing in it fits.
       FileNotFoundError: it is not there.
     """
-    found = _read(Path(source).expanduser())
+    found = _read(local(source))
     wanted = {v.path: v for v in model.variables if not v.path.endswith("seed_generator_state")}
     fitting = [name for name, v in wanted.items() if name in found and found[name].shape == tuple(v.shape)]
     if not fitting:

@@ -1,15 +1,14 @@
 """The device's loop: many steps of a distributed iterator without returning to Python."""
 
-import time
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainers.engine.feed import as_written, next_parts, no_time, timed_next
+
 Sums = dict[str, tf.Tensor]
 
 _NOTED = 32  # places for the numbers of bad steps; a loop ends when they are full
-# AutoGraph is for a `while` over tensors alone: its reading of all that is called took a second of a run's start.
-_as_written = tf.autograph.experimental.do_not_convert
 
 
 def no_bad_steps(in_a_row: int = 0) -> dict[str, tf.Tensor]:
@@ -32,7 +31,7 @@ class TrainLoop:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, train_step: Callable) -> None:
-        self._strategy, self._train_step, self._iterator = strategy, _as_written(train_step), None
+        self._strategy, self._train_step, self._iterator = strategy, as_written(train_step), None
 
     def start(self, iterator) -> None:
         """Go on with the batches of an iterator."""
@@ -43,10 +42,10 @@ class TrainLoop:
 
     @tf.function
     def _loop(self, iterator, first_step: tf.Tensor, count: tf.Tensor, sums: Sums, bad: dict, limit: tf.Tensor):
-        step, waited = first_step, _no_time()
+        step, waited = first_step, no_time()
         end = first_step + count
         while _goes_on(step, end, bad, limit):
-            batch, seconds = _timed_next(iterator, step, every=64)
+            batch, seconds = timed_next(self._strategy, iterator, step, every=64)
             new = self._strategy.run(self._train_step, args=(step, batch))
             new = {name: _first(self._strategy, value) for name, value in new.items()}
             sums, bad = _added(sums, new), _noted(bad, step, new["bad"])
@@ -84,14 +83,14 @@ class BlockLoop:
         step, end, waited = first_step, first_step + count, tf.constant(0.0, tf.float64)
         while _goes_on(step, end, bad, limit):
             if used == self._steps:
-                block, seconds = _timed_next(iterator, step, every=1)
+                block, seconds = timed_next(self._strategy, iterator, step, every=1)
                 used, waited = tf.constant(0, tf.int64), waited + seconds
             before = step
             step, sums, bad = self._strategy.run(self._run, args=(resident, block, used, step, end, sums, bad, limit))
             used += step - before
         return block, used, step, sums, bad, waited
 
-    @_as_written
+    @as_written
     def _run(self, *arguments):
         """In a replica context."""
         values, step, sums, bad = self._program(self._train_step.state.read(), *arguments)
@@ -115,38 +114,15 @@ class BlockLoop:
         return values, step, sums, bad
 
 
-@_as_written
+@as_written
 def _goes_on(step: tf.Tensor, end: tf.Tensor, bad: dict, limit: tf.Tensor) -> tf.Tensor:
     return (step < end) & (bad["in_a_row"] < limit) & (bad["count"] < _NOTED)
 
 
-@_as_written
+@as_written
 def _gathered(resident: dict, batch: dict) -> dict:
     found = tf.nest.map_structure(lambda t: tf.gather(t, batch["indices"]), resident)
     return {**found, "w": batch["w"] * found.get("w", 1.0)}
-
-
-@_as_written
-def _timed_next(iterator, number: tf.Tensor, every: int):
-    """The next batch, and the seconds that it took, estimated from each `every`th.
-
-    By Python's clock, which takes 60 microseconds: TensorFlow's is not allowed under op determinism.
-    """
-    due = number % every == 0
-    before = tf.cond(due, _clock, _no_time)
-    with tf.control_dependencies([before]):
-        batch = next(iterator)
-    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-        after = tf.cond(due, _clock, _no_time)
-    return batch, every * (after - before)
-
-
-def _clock() -> tf.Tensor:
-    return tf.ensure_shape(tf.numpy_function(time.perf_counter, [], tf.float64), ())
-
-
-def _no_time() -> tf.Tensor:
-    return tf.constant(0.0, tf.float64)
 
 
 def _int64(*numbers: int) -> list[tf.Tensor]:
@@ -156,12 +132,12 @@ def _int64(*numbers: int) -> list[tf.Tensor]:
 def make_eval_loop(strategy: tf.distribute.Strategy, eval_step: Callable) -> Callable:
     """loop(iterator, count, sums) -> sums plus those of `count` batches."""
 
-    eval_step = _as_written(eval_step)
+    eval_step = as_written(eval_step)
 
     @tf.function
     def eval_loop(iterator, count: tf.Tensor, sums: Sums) -> Sums:
         for _ in tf.range(count):
-            new = strategy.run(eval_step, args=(next(iterator),))
+            new = strategy.run(eval_step, args=(next_parts(strategy, iterator),))
             sums = _added(sums, {name: _first(strategy, value) for name, value in new.items()})
         return sums
 
@@ -173,7 +149,7 @@ def make_predict(strategy: tf.distribute.Strategy, predict_step: Callable) -> Ca
 
     @tf.function(autograph=False)
     def predict(iterator):
-        outputs = strategy.run(predict_step, args=(next(iterator),))
+        outputs = strategy.run(predict_step, args=(next_parts(strategy, iterator),))
         return tf.nest.map_structure(lambda t: strategy.gather(t, axis=0), outputs)
 
     return predict
@@ -184,18 +160,18 @@ def make_inspection(strategy: tf.distribute.Strategy, inspect: Callable) -> Call
 
     @tf.function(autograph=False)
     def inspection(iterator, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = strategy.run(inspect, args=(step, next(iterator)))
+        found = strategy.run(inspect, args=(step, next_parts(strategy, iterator)))
         return {name: _first(strategy, value) for name, value in found.items()}
 
     return inspection
 
 
-@_as_written
+@as_written
 def _added(sums: Sums, new: Sums) -> Sums:
     return {name: sums[name] + new[name] for name in sums}
 
 
-@_as_written
+@as_written
 def _noted(bad: dict, step: tf.Tensor, is_bad: tf.Tensor) -> dict:
     place = tf.range(_NOTED, dtype=tf.int64) == bad["count"]
     return {
@@ -205,7 +181,7 @@ def _noted(bad: dict, step: tf.Tensor, is_bad: tf.Tensor) -> dict:
     }
 
 
-@_as_written
+@as_written
 def _first(strategy: tf.distribute.Strategy, value):
     """Every replica returns the same global sums, so the first one's are taken."""
     return strategy.experimental_local_results(value)[0]

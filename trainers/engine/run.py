@@ -15,6 +15,7 @@ import tensorflow as tf
 import modelzoo
 from trainers.config import Config
 from trainers.data.pipeline import STATE_FILE, Data, Spec, check_same_data, load_data, save_state
+from trainers.engine.bucket import kept_at
 from trainers.engine.checkpoint import Saving, checkpoints, newest_good, restore
 from trainers.engine.device import device_name, gains_from_bfloat16, peak_operations
 from trainers.engine.finished import targets
@@ -41,6 +42,7 @@ from trainers.engine.workdir import (
     saved_run,
 )
 from trainers.files import put_in_place, read_json, write_json, write_whole
+from trainers.remote import is_remote
 from trainers.report import console, metrics_file, profile, readable, tensorboard
 from trainers.report.metrics_file import finite
 from trainers.tasks import Task, make_task
@@ -68,8 +70,8 @@ def run(
     goes on to the same bits as if nothing had happened.
 
     Args:
-      workdir: folder of the run; made once everything that can be wrong with config and data has been looked at. On many
-        hosts, one that all of them see.
+      workdir: folder of the run, or an address (trainers.engine.bucket); made once everything that can be wrong with config and
+        data has been looked at. On many hosts, one that all of them see.
       strategy, plan: by name (trainers.engine.strategy, trainers.engine.plan).
       data_dir: where data sets and files are looked for.
       init_from: another run's folder, or a file of weights, to begin with (trainers.engine.init_from).
@@ -85,6 +87,10 @@ def run(
       Interrupted: at a signal, after the state was saved.
       FloatingPointError: too many steps in a row with a loss or gradient that is not finite.
     """
+    if is_remote(workdir):
+        with kept_at(str(workdir)) as (copy, send):
+            options = dict(strategy=strategy, plan=plan, data_dir=data_dir, init_from=init_from, saving=saving)
+            return run(config, copy, **options, profile_steps=profile_steps, hooks=[*hooks, send])
     workdir, began = Path(workdir), time.time()
     if _is_finished(workdir, config, init_from):
         return read_json(workdir / SUMMARY)
@@ -144,7 +150,7 @@ def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profil
     arguments = model_arguments(config.model.to_dict(), data.spec, task)
     keras.utils.set_random_seed(config.seed)  # here: preparing data draws random numbers too
     with devices.scope():
-        model = _create(arguments, config.precision)
+        model = make_model(arguments, config.precision)
         if config.remat:
             rematerialize(model)
         optimizer = make_optimizer(
@@ -265,14 +271,14 @@ def model_arguments(config: dict, spec: Spec, task: Task) -> dict:
     return config
 
 
-def _create(arguments: dict, precision: str) -> keras.Model:
+def make_model(arguments: dict, precision: str) -> keras.Model:
     arguments = dict(arguments)
     return modelzoo.create_model(arguments.pop("name"), **arguments, dtype=_DTYPE_POLICIES[precision])
 
 
 def _save_model(host: Host, arguments: dict, precision: str, path: Path) -> None:
     """The model with the weights to evaluate, built anew outside the strategy."""
-    model = _create(arguments, precision)
+    model = make_model(arguments, precision)
     frozen = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
     for variable, value in zip([*model.trainable_variables, *frozen], host.weights(), strict=True):
         variable.assign(value)

@@ -61,6 +61,8 @@ def _step(model, task, optimizer):
         known = zip(model.trainable_variables, trainable, strict=True)
         also = zip(model.non_trainable_variables, non_trainable, strict=True)
         with keras.StatelessScope([*known, *also], collect_losses=True) as scope:
+            x = batch["x"]
+            batch = {**batch, "x": ops.cast(x, "float32") / 255 if x.dtype == "uint8" else x}
             batch = task.prepare(batch, seed)
             outputs = task.forward(model, batch, training=True)
             losses = ops.cast(task.losses(batch, outputs), "float32")

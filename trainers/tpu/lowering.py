@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
 import re
@@ -11,11 +12,12 @@ import tensorflow as tf
 
 import modelzoo
 from trainers.config import Config
+from trainers.data.pipeline import bytes_as_float
 from trainers.data.spec import Spec
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.plan import Plan
-from trainers.engine.run import _create, model_arguments
+from trainers.engine.run import make_model, model_arguments
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
 from trainers.tasks import make_task
@@ -93,7 +95,7 @@ def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) 
     task = make_task(**config.task.to_dict(), spec=spec)
     arguments = model_arguments(config.model.to_dict(), spec, task)
     with contextlib.nullcontext() if weights else tf.Graph().as_default():
-        model = _create(arguments, config.precision)
+        model = make_model(arguments, config.precision)
         optimizer = make_optimizer(**config.optimizer.to_dict(), total_steps=_STEPS)
         check_model(model, spec.input_shape, task)
         _check_static(model)
@@ -109,7 +111,8 @@ def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) 
         "batch": _bytes(inputs) * config.accumulate,
         "gradients": gradients,
     }
-    train = TrainStep(state, task, Plan("strategy", "lowered, not run"), config.accumulate)
+    as_float = functools.partial(bytes_as_float, scale=255)
+    train = TrainStep(state, task, Plan("strategy", "lowered, not run"), config.accumulate, as_float)
     return Step(train, batch, values, inputs, held, multiply_adds, padded_matrices(model), arguments)
 
 
@@ -159,7 +162,8 @@ def _places(values: dict) -> dict[tuple[str, int], int]:
 
 
 def _batch_shapes(spec: Spec, size: int) -> dict:
-    x = tf.TensorSpec((size, *spec.input_shape), tf.int32 if spec.vocab_size else tf.float32)
+    images = len(spec.input_shape) == 3  # bytes until the step
+    x = tf.TensorSpec((size, *spec.input_shape), tf.int32 if spec.vocab_size else tf.uint8 if images else tf.float32)
     targets = () if spec.target_mean is None or len(spec.target_mean) == 1 else (len(spec.target_mean),)
     y = tf.TensorSpec((size, *targets), tf.int32 if spec.num_classes else tf.float32)
     return {"x": x, "y": y, "w": tf.TensorSpec((size,), tf.float32)}
