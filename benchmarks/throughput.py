@@ -5,7 +5,7 @@
 Every peer stands in a process of its own, with the fastest settings it is known to have, and computes only when it is its turn;
 the turns alternate, and the table has medians over the rounds. "memory" is the step alone, on batches that are ready; "input"
 begins with decoded examples: shuffle, batch, normalise, train. Decoding is never measured. Results go to benchmarks/results/.
---quick took 8 minutes for two of its four workloads on 2 cores; `pip install -e '.[cpu,bench]'` brings the peers.
+A workload took about 8 minutes on 2 cores, with --quick 3; `pip install -e '.[cpu,bench]'` brings the peers.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="turns of each peer")
     parser.add_argument("--seconds", type=float, help="of a turn")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON and the chart")
-    parser.add_argument("--show", type=Path, help="print and draw a JSON of an earlier run; measure nothing")
+    parser.add_argument("--show", type=Path, nargs="+", help="print and draw JSONs of earlier runs; measure nothing")
     given = parser.parse_args(arguments)
     given.workloads = given.workloads.split(",") if given.workloads else list(workloads.QUICK if given.quick else WORKLOADS)
     given.peers = given.peers.split(",") if given.peers else list(QUICK if given.quick else PEERS)
@@ -163,8 +163,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             raise ValueError(f"unknown workload {name!r}. Accepted: {', '.join(WORKLOADS)}")
     for name in given.peers:
         find_peer(name)
-    if given.show and not given.show.is_file():
-        raise ValueError(f"--show names no file: {given.show}")
+    for path in given.show or []:
+        if not path.is_file():
+            raise ValueError(f"--show names no file: {path}")
     return given
 
 
@@ -191,7 +192,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.show:
-        found = read_results(given.show)
+        found = read_results(*given.show)
     else:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

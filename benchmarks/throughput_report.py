@@ -41,8 +41,11 @@ def write_results(found: dict, path: Path) -> None:
     path.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def read_results(path: Path) -> dict:
-    return json.loads(path.read_text())
+def read_results(*paths: Path) -> dict:
+    """One JSON, or several runs of some workloads each as one; machine and date are the first's."""
+    runs = [json.loads(path.read_text()) for path in paths]
+    workloads = {name: result for run in runs for name, result in run["workloads"].items()}
+    return {**{key: value for run in reversed(runs) for key, value in run.items()}, "workloads": workloads}
 
 
 def rates(row: dict) -> np.ndarray:

@@ -258,7 +258,11 @@ def test_tables_of_a_stored_run(tmp_path):
     path = tmp_path / "results" / "throughput.json"
     throughput_report.write_results(a_result(), path)
     kept = console.Console(width=160, record=True, file=open(tmp_path / "out.txt", "w"))  # noqa: SIM115
-    throughput_report.print_tables(throughput_report.read_results(path), kept)
+    part = tmp_path / "part.json"
+    throughput_report.write_results({**a_result(), "workloads": {"lstm": a_result()["workloads"]["mlp"]}, "rounds": 9}, part)
+    found = throughput_report.read_results(path, part)
+    assert (list(found["workloads"]), found["rounds"]) == (["mlp", "lstm"], 3)
+    throughput_report.print_tables(found, kept)
     text = kept.export_text()
     for said in ("a CPU, 2 cores", "210 (to 220)", "2.00 (2.00 to 2.20)", "42%", "torch is not installed", "11.0 ms", "1.00"):
         assert said in text, said

@@ -13,7 +13,7 @@ from keras import layers
 _GPU_PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12}
 # Of one of those that the number in "v3-8" counts: cores, of which a chip has two; chips in v5litepod and v6e.
 _TPU_PEAK = {"v2": 22.5e12, "v3": 61.5e12, "v4": 137.5e12, "v5litepod": 197e12, "v5p": 229.5e12, "v6e": 918e12}
-_GAIN_FROM_BFLOAT16 = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.MultiHeadAttention)
+_GAIN_FROM_BFLOAT16 = (layers.Conv1D, layers.Conv2D, layers.Conv3D)  # XLA's float32 attention is faster than bfloat16
 
 
 def on_cpu(strategy: tf.distribute.Strategy) -> bool:

@@ -149,6 +149,8 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
 
     if _has(model, _CONVOLUTIONS):
         return split("graph"), "on a CPU, XLA is slower with convolutions"
+    if _has(model, _RECURRENT) and any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers()):
+        return "graph", "on a CPU, XLA is slower with recurrence in bfloat16"
     if _has(model, _RECURRENT):
         name = split("xla")
         return (name, "on a CPU, XLA is faster with recurrence if the cores share the batch") if name == "xla_split" else (
