@@ -311,6 +311,13 @@ def door(tmp_path, *flags: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.skipif(HAS_COMPILER, reason="jax and libtpu are here")
+def test_the_door_says_what_is_missing(tmp_path):
+    (result,) = call([["trainers.preflight", "--config=mnist_mlp", "--tpu=v5e-4"]], tmp_path)
+    assert (result["code"], result["err"].count("\n")) == (1, 1), result["err"]
+    assert "pip install 'keras-modelzoo[preflight]'" in result["err"]
+
+
 @compiles
 def test_the_door_refuses_in_one_line(tmp_path):
     wanted = {

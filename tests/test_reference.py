@@ -27,11 +27,11 @@ def make_data(shape: tuple, classes: int, batch: int):
     return x, (scores[:, 0] > 0 if classes == 1 else scores.argmax(1)).astype(np.int32)
 
 
-def our_losses(name: str, x, y, batch: int, optimizer: dict, strategy, dropout: dict | None = None):
+def our_losses(name: str, x, y, batch: int, optimizer: dict, strategy, arguments: dict | None = None):
     """(losses of our loop, the weights that it started from)."""
     outputs = 1 if name == "mlp_8_10_1" else 10
     data = array_data(x, y, num_classes=max(outputs, 2))
-    host = make_host(lambda: modelzoo.create_model(name, **(dropout or {})), data, strategy, optimizer=optimizer, plan="auto")
+    host = make_host(lambda: modelzoo.create_model(name, **(arguments or {})), data, strategy, optimizer=optimizer, plan="auto")
     start = [keras.ops.convert_to_numpy(w).copy() for w in host.model.weights]
     return train(host, data, STEPS, batch), start
 
@@ -140,18 +140,18 @@ def test_keras_binary_8_10_1(one_replica):
 
 
 def test_keras_cifar_net(one_replica):
+    """In float64: in float32 a ReLU that rounding turns parts the losses by more than 1e-4 sooner or later, from step 38 on."""
     x, y = make_data((32, 32, 3), 10, batch=64)
-    x *= 0.2  # of three channels more is not 0, and each ReLU that rounding turns is worth as much as x is large
-    ours, start = our_losses("cifar10_cnn", x, y, 64, dict(name="adam", learning_rate=0.001), one_replica)
+    double = dict(dtype="float64")
+    ours, start = our_losses("cifar10_cnn", x, y, 64, dict(name="adam", learning_rate=0.001), one_replica, double)
     model = keras.Sequential([
         keras.Input((32, 32, 3)),
-        layers.Conv2D(32, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
-        layers.Conv2D(64, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
-        layers.Conv2D(128, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
-        layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dense(10),
+        layers.Conv2D(32, (3, 3), activation="relu", **double), layers.MaxPooling2D((2, 2), **double),
+        layers.Conv2D(64, (3, 3), activation="relu", **double), layers.MaxPooling2D((2, 2), **double),
+        layers.Conv2D(128, (3, 3), activation="relu", **double), layers.MaxPooling2D((2, 2), **double),
+        layers.Flatten(**double), layers.Dense(128, activation="relu", **double), layers.Dense(10, **double),
     ])  # fmt: skip
     model.set_weights(start)
     loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Compiled, as fit has it: eager Keras rounds otherwise.
     theirs = keras_losses(model, loss_function, keras.optimizers.Adam(0.001), x, y, 64, compiled=True)
-    assert_close(ours[:50], theirs[:50], 1e-4)  # a ReLU that turns parts them by 2e-4 at step 53, in every plan of ours alike
+    assert_close(ours, theirs, 1e-5)

@@ -83,7 +83,7 @@ def _guarded(main: Callable, arguments: list[str]) -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
         sys.path.append(os.getcwd())  # for "package.module:function" of the user's own, from console scripts too
-        tpu = TPU.value or "local"
+        tpu = (STRATEGY.value == "tpu" and TPU.value) or "local"  # preflight's --tpu is another
         if STRATEGY.value == "tpu":
             check_tpu(tpu)
         prepare_environment(tpu)

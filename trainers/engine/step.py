@@ -176,7 +176,7 @@ def _is_finite(tensor: tf.Tensor) -> tf.Tensor:
 def _means(values: Values, sums: Sums, gradients: Tensors) -> Tensors:
     """Gradients of the mean loss, unscaled. A product, which XLA makes in passing, where a quotient costs a pass."""
     scale = sums["weight"] * values["loss_scale"][0] if values["loss_scale"] else sums["weight"]
-    return [g * tf.math.divide_no_nan(1.0, scale) for g in gradients]
+    return [g * tf.cast(tf.math.divide_no_nan(1.0, scale), g.dtype) for g in gradients]
 
 
 def _next_loss_scale(loss_scale: Tensors, finite: tf.Tensor) -> Tensors:

@@ -83,6 +83,7 @@ def _version(name: str) -> str | None:
 def _in_a_child(chip: Chip, job: dict, timeout_s: float) -> dict:
     environment = {
         **os.environ,
+        "TPU_LOAD_LIBRARY": "1",  # TensorFlow in this process was told not to (tpu_host.py)
         "PYTHONPATH": os.pathsep.join([str(Path(trainers.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]),
         "KERAS_BACKEND": "jax",
         "JAX_PLATFORMS": "cpu",
@@ -125,7 +126,8 @@ def main() -> None:
     except (ImportError, AttributeError) as error:
         found = {"ok": False, "lasting": False, "error": f"this jax ({_version('jax')}) has other inner modules: {error}"}
     except Exception as error:  # the compiler's no, in whatever class it comes
-        found = {"ok": False, "error": str(error)}
+        lasting = not str(error).startswith(("FAILED_PRECONDITION", "UNAVAILABLE"))  # these speak of this machine
+        found = {"ok": False, "lasting": lasting, "error": str(error)}
     write_json(Path(job["result"]), found)
 
 
