@@ -128,7 +128,7 @@ def test_whenever_the_machine_goes_the_address_has_a_whole_run(address, tmp_path
         assert (found / "state.safetensors").read_bytes() == (end / "state.safetensors").read_bytes(), sent
 
 
-def test_weights_and_images_at_an_address(address, tmp_path):
+def test_weights_at_an_address(address, tmp_path):
     path = put(f"{address}/data/people.csv", TABLE)
     run(config(path), f"{address}/first", strategy="cpu")
     summary = run(config(path, steps=1), tmp_path / "second", strategy="cpu", init_from=f"{address}/first")

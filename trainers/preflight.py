@@ -18,7 +18,9 @@ from absl import flags
 from trainers import cli as shared
 
 CONFIG = flags.DEFINE_string("config", None, "A config: a file, or a name in configs/.")
-TPU = flags.DEFINE_multi_string("tpu", [], "Kind and number, as v5e-4; again for another.", allow_override=True)  # cli's
+TPU = flags.DEFINE_multi_string(
+    "tpu", [], "Kind and number, as v5e-4; again for another.", allow_override=True
+)  # of cli's --tpu
 INPUT_SHAPE = flags.DEFINE_list("input_shape", None, "Of one example, where the data does not declare it: 32,32,3.")
 NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes, or targets of a regression, where the data does not declare.")
 VOCAB_SIZE = flags.DEFINE_integer("vocab_size", None, "Of tokens, where the data does not declare it.")

@@ -57,7 +57,8 @@ def kept_at(address: str) -> Iterator[tuple[Path, Hook]]:
     finally:
         send_what_is_new()
         shutil.rmtree(folder)
-        log.info("all of it is at %s, and no longer in %s", address, workdir)
+        if sent:
+            log.info("all of it is at %s, and no longer in %s", address, workdir)
 
 
 def _rank(name: str) -> tuple:
