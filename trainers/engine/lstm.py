@@ -2,7 +2,7 @@
 
 A step is one product of [input, state]. The forward loop keeps the derivatives of the gates, so the backward loop makes no gate
 again, and the gradient of the weights is one product after it (Appleyard et al. 2016, Optimizing performance of recurrent
-neural networks on GPUs). GRU made in this way was no faster than Keras'.
+neural networks on GPUs). GRU stays Keras' own: its candidate takes the input's and the state's product apart.
 
 B batch, T steps, D features, U units.
 """
