@@ -7,8 +7,7 @@ neural networks on GPUs). GRU stays Keras' own: its candidate takes the input's 
 B batch, T steps, D features, U units.
 """
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -16,32 +15,18 @@ import tensorflow as tf
 Tensors = tuple[tf.Tensor, ...]
 
 
-@contextlib.contextmanager
-def faster_lstm(model: keras.Model) -> Iterator[None]:
-    """While it is open, LSTM layers of the model that are as Keras makes them by default compute as this module does: tanh and
-    sigmoid, no dropout of their own.
-    """
-    fitting = [layer for layer in model._flatten_layers() if _fits(layer)]
-    for layer in fitting:
-        object.__setattr__(layer, "inner_loop", _inner_loop(layer))
-    try:
-        yield
-    finally:
-        for layer in fitting:
-            object.__delattr__(layer, "inner_loop")
-
-
-def _fits(layer: keras.Layer) -> bool:
+def fits(layer: keras.Layer) -> bool:
+    """Whether a layer is an LSTM as Keras makes it by default: tanh and sigmoid, no dropout of its own."""
     if type(layer) is not keras.layers.LSTM or layer.use_cudnn is True:
         return False
     usual = (layer.activation, layer.recurrent_activation) == (keras.activations.tanh, keras.activations.sigmoid)
     return usual and not (layer.dropout or layer.recurrent_dropout or layer.unroll)
 
 
-def _inner_loop(layer: keras.layers.LSTM):
+def inner_loop(layer: keras.layers.LSTM) -> Callable:
     """What stands in for `layer.inner_loop`."""
 
-    def inner_loop(sequences, initial_state, mask, training=False):
+    def call(sequences, initial_state, mask, training=False):
         mask = mask[0] if isinstance(mask, list | tuple) else mask
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, D]
         keep = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))[:, :, None]  # [T, B, 1]
@@ -58,7 +43,7 @@ def _inner_loop(layer: keras.layers.LSTM):
         outputs = last[:, None] if outputs is None else tf.transpose(outputs, (1, 0, 2))  # [B, 1, U] or [B, T, U]
         return last, outputs, [h, c]
 
-    return inner_loop
+    return call
 
 
 def _lstm(x: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, h: tf.Tensor, c: tf.Tensor, keep: tf.Tensor | None, every: bool):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from trainers.engine.lstm import faster_lstm
+from trainers.engine.faster_layers import faster_layers
 from trainers.engine.plan import Plan
 from trainers.engine.state import Tensors, TrainState, Values
 
@@ -34,8 +34,8 @@ class TrainStep:
         self.state, self.task, self.accumulate, self.as_float = state, task, accumulate, as_float
         self.beside = plan.pieces
         compute = self._loss_and_gradients
-        if plan.name == "xla_split":  # elsewhere Keras' own loop is as fast, or faster
-            compute = faster_lstm(state.model)(compute)
+        if plan.name == "xla_split":  # elsewhere Keras' own forms are as fast, or faster
+            compute = faster_layers(state.model)(compute)
         self.loss_and_gradients, self.updated = plan.compile(compute), plan.compile_update(self._updated)
 
     def __call__(self, step: tf.Tensor, batch: dict) -> Sums:

@@ -1,4 +1,4 @@
-"""Our LSTM beside Keras': the same weights, outputs, states and gradients."""
+"""Our form of a layer beside Keras': the same weights, outputs, states and gradients."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from trainers.engine.lstm import faster_lstm
+from trainers.engine.faster_layers import faster_layers
 
 T, D, U, ROWS = 6, 3, 4, 5
 LAYERS = {
@@ -29,7 +29,7 @@ def compute(model, x, mask, compiled):
             tape.watch([x, values])
             with keras.StatelessScope(list(zip(model.trainable_variables, values, strict=True))):
                 outputs = tf.nest.flatten(model([x, mask]))
-            loss = tf.add_n([tf.reduce_sum(y * tf.reshape(tf.range(tf.size(y), dtype=y.dtype), y.shape)) for y in outputs])
+            loss = tf.add_n([tf.reduce_sum(y * tf.reshape(tf.linspace(-1.0, 1.0, tf.size(y)), y.shape)) for y in outputs])
         return outputs, tape.gradient(loss, [x, values])
 
     return tf.nest.map_structure(np.asarray, tf.nest.flatten(run(x, values)))
@@ -37,14 +37,14 @@ def compute(model, x, mask, compiled):
 
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("kind", LAYERS)
-def test_it_computes_what_keras_computes(kind, masked):
+def test_an_lstm_computes_what_keras_computes(kind, masked):
     layer, rng = LAYERS[kind](), np.random.default_rng(0)
     inputs, mask = keras.Input((T, D)), keras.Input((T,), dtype="bool")
     model = keras.Model([inputs, mask], layer(inputs, mask=mask if masked else None))
     x = tf.constant(rng.normal(size=(ROWS, T, D)), tf.float32)
     keep = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0]], bool)
     expected = compute(model, x, tf.constant(keep), compiled=False)
-    with faster_lstm(model):
+    with faster_layers(model):
         found = compute(model, x, tf.constant(keep), compiled=True)
     for ours, keras_own in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=1e-5)
@@ -57,26 +57,48 @@ def test_states_go_in_and_come_out():
     x = tf.constant(rng.normal(size=(ROWS, T, D)), tf.float32)
     states = list(tf.constant(rng.normal(size=(2, ROWS, U)), tf.float32))
     expected = compute(model, x, states, compiled=False)
-    with faster_lstm(model):
+    with faster_layers(model):
         found = compute(model, x, states, compiled=True)
     for ours, keras_own in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=1e-5)
 
 
-def test_it_stands_in_only_while_open_and_only_for_what_it_computes():
+def test_an_lstm_of_another_kind_stays_as_it_is():
     usual, others = layers.LSTM(U), [layers.LSTM(U, **{name: value}) for name, value in UNUSUAL.items()]
     inputs = keras.Input((T, D))
     model = keras.Model(inputs, [layer(inputs) for layer in [usual, *others]])
-    with faster_lstm(model):
+    with faster_layers(model):
         assert "inner_loop" in vars(usual)
         assert not any("inner_loop" in vars(layer) for layer in others)
     assert "inner_loop" not in vars(usual)
 
 
-def test_a_subclass_keeps_its_own_loop():
+def test_a_subclass_stays_as_it_is():
     class Mine(layers.LSTM):
         pass
 
     inputs, layer = keras.Input((T, D)), Mine(U)
-    with faster_lstm(keras.Model(inputs, layer(inputs))):
+    with faster_layers(keras.Model(inputs, layer(inputs))):
         assert "inner_loop" not in vars(layer)
+
+
+@pytest.mark.parametrize("kind", ["dense", "attention", "no_bias", "bias_of_one_axis"])
+def test_a_dense_layer_computes_what_keras_computes(kind):
+    make = {
+        "dense": lambda x: layers.Dense(U, activation="gelu")(x),
+        "attention": lambda x: layers.MultiHeadAttention(2, 4)(x, x),
+        "no_bias": lambda x: layers.EinsumDense("abc,cde->abde", (T, 2, U))(x),
+        "bias_of_one_axis": lambda x: layers.EinsumDense("abc,cde->abde", (T, 2, U), bias_axes="e")(x),
+    }
+    inputs, mask, rng = keras.Input((T, D)), keras.Input((T,), dtype="bool"), np.random.default_rng(2)
+    model = keras.Model([inputs, mask], make[kind](inputs))
+    for variable in model.trainable_variables:  # biases too
+        variable.assign(rng.normal(0, 0.5, variable.shape))
+    x, keep = tf.constant(rng.normal(size=(ROWS, T, D)), tf.float32), tf.ones((ROWS, T), tf.bool)
+    expected = compute(model, x, keep, compiled=False)
+    with faster_layers(model):
+        swapped = ["call" in vars(layer) for layer in model._flatten_layers()]
+        found = compute(model, x, keep, compiled=True)
+    assert sum(swapped) == {"dense": 1, "attention": 4, "no_bias": 1, "bias_of_one_axis": 0}[kind]
+    for ours, keras_own in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,58 @@
+"""Keras' layers in a form that XLA makes faster code of for a CPU: the same weights, and the same numbers but for rounding."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from trainers.engine import lstm
+
+
+@contextlib.contextmanager
+def faster_layers(model: keras.Model) -> Iterator[None]:
+    """While it is open, these layers of the model compute in another way: LSTM as in lstm.py; Dense and EinsumDense as a
+    product of two matrices, where TensorFlow makes the gradient of the weights example by example.
+    """
+    ways = {
+        **{layer: ("inner_loop", lstm.inner_loop(layer)) for layer in model._flatten_layers() if lstm.fits(layer)},
+        **{layer: ("call", _dense_call(layer)) for layer in model._flatten_layers() if _contracted_axes(layer)},
+    }
+    for layer, (name, way) in ways.items():
+        object.__setattr__(layer, name, way)
+    try:
+        yield
+    finally:
+        for layer, (name, _) in ways.items():
+            object.__delattr__(layer, name)
+
+
+def _contracted_axes(layer: keras.Layer) -> int:
+    """Of a dense layer: last axes of its inputs, which are the first of its kernel. 0 of a layer that is computed as it is."""
+    if type(layer) not in (layers.Dense, layers.EinsumDense) or "call" in vars(layer):
+        return 0
+    if layer.quantization_mode or layer.lora_enabled:
+        return 0
+    if type(layer) is layers.Dense:
+        return 1
+    given, kernel, result = layer.equation.replace("->", ",").split(",")
+    count = next((n for n in range(1, len(kernel)) if given.endswith(kernel[:n]) and result == given[:-n] + kernel[n:]), 0)
+    return count if layer.bias is None or layer.bias.shape == layer.kernel.shape[count:] else 0
+
+
+def _dense_call(layer: keras.Layer) -> Callable:
+    """What stands in for `layer.call`."""
+    count = _contracted_axes(layer)
+
+    def call(inputs, training=None):
+        kernel = tf.convert_to_tensor(layer.kernel)
+        rows, size, free = inputs.shape[:-count], math.prod(kernel.shape[:count]), kernel.shape[count:]
+        x = tf.matmul(tf.reshape(inputs, (-1, size)), tf.reshape(kernel, (size, -1)))
+        if layer.bias is not None:
+            x += tf.reshape(layer.bias, [-1])
+        x = tf.reshape(x, (*rows, *free))
+        return x if layer.activation is None else layer.activation(x)
+
+    return call
