@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from trainers.engine.faster_layers import faster_layers
+from trainers.engine.threefry import threefry
 
 T, D, U, ROWS = 6, 3, 4, 5
 LAYERS = {
@@ -102,3 +103,52 @@ def test_a_dense_layer_computes_what_keras_computes(kind):
     assert sum(swapped) == {"dense": 1, "attention": 4, "no_bias": 1, "bias_of_one_axis": 0}[kind]
     for ours, keras_own in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("key", "counter", "words"),
+    [
+        ((0x00000000, 0x00000000), (0x00000000, 0x00000000), (0x6B200159, 0x99BA4EFE)),
+        ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_random_bits_are_the_published_ones(key, counter, words):
+    """Known answers of Random123, the library of the paper's authors."""
+    pairs = [[tf.constant([number], tf.uint32) for number in pair] for pair in (key, counter)]
+    assert tuple(int(word[0]) for word in threefry(*pairs)) == words
+
+
+def dropped(seed, rate=0.3, shape=(64, 1000)):
+    layer = layers.Dropout(rate)
+    inputs = keras.Input(shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(seed):
+        with keras.StatelessScope([(layer.seed_generator.state, seed)]), faster_layers(model):
+            return model(tf.ones(shape), training=True)
+
+    return run(tf.constant(seed, tf.int64)).numpy()
+
+
+def test_dropout_drops_its_share_independently():
+    masks = np.stack([dropped((1, 2)), dropped((1, 3)), dropped((2, 2))])
+    assert np.unique(masks) == pytest.approx([0, 1 / 0.7], rel=1e-4)
+    kept = masks > 0
+    count = kept[0].size
+    for mask in kept:  # within 5 standard deviations, each part of a word too
+        assert abs(mask.mean() - 0.7) < 5 * np.sqrt(0.21 / count)
+        for quarter in np.split(mask.ravel(), 4):
+            assert abs(quarter.mean() - 0.7) < 5 * np.sqrt(0.21 / len(quarter))
+    flat = [*kept.reshape(3, -1), np.roll(kept[0].ravel(), 1), *(np.roll(kept[0].ravel(), count // 4 * i) for i in (1, 2, 3))]
+    correlations = np.corrcoef(np.array(flat))[~np.eye(len(flat), dtype=bool)]
+    assert np.abs(correlations).max() < 5 / np.sqrt(count)
+    np.testing.assert_array_equal(dropped((1, 2)), masks[0])
+
+
+def test_dropout_does_nothing_when_not_training():
+    inputs = keras.Input((T, D))
+    model = keras.Model(inputs, layers.Dropout(0.5)(inputs))
+    with faster_layers(model):
+        assert (model(tf.ones((ROWS, T, D)), training=False).numpy() == 1).all()

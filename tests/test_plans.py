@@ -89,7 +89,8 @@ def test_the_plan_follows_a_rule(one_replica, two_replicas):
     attention = keras.Model(x, layers.MultiHeadAttention(2, 4)(x, x))
     assert make_plan("auto", attention, one_replica).name == "xla_split"
     dropout = keras.Model(x, layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x))
-    assert make_plan("auto", dropout, one_replica).name == "graph_split"
+    assert make_plan("auto", dropout, one_replica).name == "xla_split"
+    assert (plan(layers.Dropout(0.5)), plan(layers.SpatialDropout1D(0.5))) == ("xla_resident", "graph")
     assert make_plan("graph", attention, one_replica).name == "graph"
     assert make_plan("auto", attention, one_replica, before="graph").name == "graph"
     with pytest.raises(ValueError, match="unknown plan 'fast'. Accepted: auto, measure, graph"):

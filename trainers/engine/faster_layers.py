@@ -9,16 +9,18 @@ import tensorflow as tf
 from keras import layers
 
 from trainers.engine import lstm
+from trainers.engine.threefry import random_16_bits
 
 
 @contextlib.contextmanager
 def faster_layers(model: keras.Model) -> Iterator[None]:
     """While it is open, these layers of the model compute in another way: LSTM as in lstm.py; Dense and EinsumDense as a
-    product of two matrices, where TensorFlow makes the gradient of the weights example by example.
+    product of two matrices, where TensorFlow makes the gradient of the weights example by example; Dropout with a cheaper mask.
     """
     ways = {
         **{layer: ("inner_loop", lstm.inner_loop(layer)) for layer in model._flatten_layers() if lstm.fits(layer)},
         **{layer: ("call", _dense_call(layer)) for layer in model._flatten_layers() if _contracted_axes(layer)},
+        **{layer: ("call", _dropout_call(layer)) for layer in model._flatten_layers() if is_plain_dropout(layer)},
     }
     for layer, (name, way) in ways.items():
         object.__setattr__(layer, name, way)
@@ -54,5 +56,24 @@ def _dense_call(layer: keras.Layer) -> Callable:
             x += tf.reshape(layer.bias, [-1])
         x = tf.reshape(x, (*rows, *free))
         return x if layer.activation is None else layer.activation(x)
+
+    return call
+
+
+def is_plain_dropout(layer: keras.Layer) -> bool:
+    """Whether a layer drops numbers one by one."""
+    return type(layer) is layers.Dropout and 0 < layer.rate < 1 and layer.noise_shape is None and "call" not in vars(layer)
+
+
+def _dropout_call(layer: layers.Dropout) -> Callable:
+    """What stands in for `layer.call`. A rate is rounded to a multiple of 2**-16."""
+    dropped = min(max(round(layer.rate * 2**16), 1), 2**16 - 1)
+
+    def call(inputs, training=False):
+        if not training:
+            return inputs
+        random = random_16_bits(layer.seed_generator.next(), math.prod(inputs.shape))
+        scale = tf.cast(2**16 / (2**16 - dropped), inputs.dtype)
+        return tf.where(tf.reshape(random, inputs.shape) >= dropped, inputs * scale, tf.zeros_like(inputs))
 
     return call

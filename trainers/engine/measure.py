@@ -34,12 +34,13 @@ def measure_plan(host: Host, data, *, batch_size: int, total_steps: int, determi
     file = _cache() / f"{_key(host, batch_size, [*names, deterministic])}.json"
     if file.is_file():
         found = read_json(file)
-        host.use(named_plan(found["plan"], f"measured before: {found['told']}"))
+        host.use(named_plan(found["plan"], f"measured before: {found['told']}", host.strategy))
         return
     rates, is_whole = _tried(host, data, batch_size, list(dict.fromkeys(names)), total_steps)
     best = max(rates, key=rates.get)
     told = ", ".join(f"{name} {_readable(rate)}" for name, rate in rates.items())
-    host.use(named_plan(best, f"measured: {told}{'' if is_whole else '; the run is too short to try the others'}"))
+    reason = f"measured: {told}{'' if is_whole else '; the run is too short to try the others'}"
+    host.use(named_plan(best, reason, host.strategy))
     if is_whole:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ def measure_plan(host: Host, data, *, batch_size: int, total_steps: int, determi
 
 def _tried(host: Host, data, batch_size: int, names: list[str], total_steps: int) -> tuple[dict[str, float], bool]:
     """Steps per second of the plans that were tried, and whether none was left out for want of time."""
-    rates, plans = {}, {name: host.plan if name == host.plan.name else named_plan(name, "") for name in names}
+    rates, plans = {}, {name: host.plan if name == host.plan.name else named_plan(name, "", host.strategy) for name in names}
     before = tf.nest.map_structure(keras.ops.convert_to_numpy, host.state.variables)
     began, budget = time.perf_counter(), None
     for name, plan in plans.items():

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from trainers.engine.device import on_cpu
+from trainers.engine.faster_layers import is_plain_dropout
 
 # Forward and backward pass as graph or compiled by XLA; the batch whole, or split into pieces that the cores compute side by
 # side; one step a call, or many in one program, over batches stacked by the host or gathered from a resident data set.
@@ -42,12 +43,14 @@ class Plan:
     Attributes:
       pieces: that a batch is split into.
       steps: that one program may make.
+      faster_layers: whether Keras' layers compute in the forms of trainers.engine.faster_layers.
     """
 
     name: str
     reason: str
     pieces: int = 1
     steps: int = 1
+    faster_layers: bool = False
 
     def compile(self, function: Callable) -> Callable:
         """`function` as this plan runs it; call the result inside a replica."""
@@ -87,10 +90,10 @@ def make_plan(
         if refusal:
             raise ValueError(f"plan {name!r} cannot be used here: {refusal}. Accepted here: {', '.join(NAMES[:2])}, "
                              f"{', '.join(legal_plans(model, strategy, resident))}")  # fmt: skip
-        return named_plan(name, "asked for")
+        return named_plan(name, "asked for", strategy)
     if before in legal_plans(model, strategy, resident):
-        return named_plan(before, "as the run began")
-    return named_plan(*_chosen(model, strategy, resident))
+        return named_plan(before, "as the run began", strategy)
+    return named_plan(*_chosen(model, strategy, resident), strategy)
 
 
 @functools.cache
@@ -111,11 +114,11 @@ def legal_plans(model: keras.Model, strategy: tf.distribute.Strategy, resident: 
     return [name for name in PLANS if not _refusal(name, model, strategy, resident)]
 
 
-def named_plan(name: str, reason: str) -> Plan:
+def named_plan(name: str, reason: str, strategy: tf.distribute.Strategy) -> Plan:
     """One of PLANS, whether or not it can be used."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     pieces = max(count for count in (1, 2, _MOST_PIECES) if count <= max(cores, 2)) if name in _IN_PIECES else 1
-    return Plan(name, reason, pieces, _STEPS.get(name, 1))
+    return Plan(name, reason, pieces, _STEPS.get(name, 1), faster_layers=name.startswith("xla") and on_cpu(strategy))
 
 
 def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> str | None:
@@ -156,16 +159,17 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
         return (name, "on a CPU, XLA is faster with recurrence if the cores share the batch") if name == "xla_split" else (
             "graph", "on a CPU, XLA of a whole batch is slower with recurrence")  # fmt: skip
     sequences = _has(model, _SEQUENCES)
-    if _has(model, (layers.Dropout,)):
-        return split("graph") if sequences else "graph", "on a CPU, XLA is slower with dropout"
+    dropouts = [layer for layer in model._flatten_layers() if isinstance(layer, layers.Dropout)]
+    if any(layer.rate and not is_plain_dropout(layer) for layer in dropouts):
+        return split("graph") if sequences else "graph", "on a CPU, XLA is slower with dropout of whole channels"
     if loop in legal and not sequences:
         return loop, "on a CPU, many steps of a dense net are fastest in one program"
-    return split("xla"), "on a CPU, XLA is faster without convolutions, recurrence and dropout"
+    return split("xla"), "on a CPU, XLA is faster without convolutions and recurrence"
 
 
 def _has(model: keras.Model, kinds: tuple) -> bool:
-    """Whether a layer, also within layers, is of these kinds. Dropout that drops nothing is none."""
-    return any(isinstance(layer, kinds) for layer in model._flatten_layers() if getattr(layer, "rate", 1.0) != 0)
+    """Whether a layer, also within layers, is of these kinds."""
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers())
 
 
 def _examples_are_apart(model: keras.Model) -> bool:

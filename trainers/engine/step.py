@@ -34,7 +34,7 @@ class TrainStep:
         self.state, self.task, self.accumulate, self.as_float = state, task, accumulate, as_float
         self.beside = plan.pieces
         compute = self._loss_and_gradients
-        if plan.name == "xla_split":  # elsewhere Keras' own forms are as fast, or faster
+        if plan.faster_layers:
             compute = faster_layers(state.model)(compute)
         self.loss_and_gradients, self.updated = plan.compile(compute), plan.compile_update(self._updated)
 
