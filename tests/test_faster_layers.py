@@ -105,6 +105,22 @@ def test_a_dense_layer_computes_what_keras_computes(kind):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=1e-5)
 
 
+def test_inputs_of_unknown_shape_or_another_dtype_are_computed_by_keras():
+    inputs, numbers = keras.Input((None, D)), keras.Input((D,), dtype="int32")
+    sequence = layers.Dense(D)(layers.LSTM(U, return_sequences=True)(layers.Dropout(0.5)(inputs)))
+    model = keras.Model([inputs, numbers], [sequence, layers.Dense(2)(numbers)])
+    given = [tf.random.normal((ROWS, T, D)), tf.ones((ROWS, D), tf.int32)]
+    specs = [tf.TensorSpec((None, None, D)), tf.TensorSpec((None, D), tf.int32)]
+
+    @tf.function(input_signature=[specs], autograph=False)
+    def run(given):
+        with faster_layers(model):
+            return model(given, training=False)
+
+    for ours, keras_own in zip(run(given), model(given, training=False), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("key", "counter", "words"),
     [

@@ -23,12 +23,23 @@ def faster_layers(model: keras.Model) -> Iterator[None]:
         **{layer: ("call", _dropout_call(layer)) for layer in model._flatten_layers() if is_plain_dropout(layer)},
     }
     for layer, (name, way) in ways.items():
-        object.__setattr__(layer, name, way)
+        object.__setattr__(layer, name, _for_usual_inputs(layer, way, getattr(layer, name)))
     try:
         yield
     finally:
         for layer, (name, _) in ways.items():
             object.__delattr__(layer, name)
+
+
+def _for_usual_inputs(layer: keras.Layer, way: Callable, own: Callable) -> Callable:
+    """`way` for inputs of the layer's dtype and of a known shape, `own` for others."""
+
+    def choose(*args, **kwargs):
+        inputs = next(iter((*args, *kwargs.values())))
+        usual = inputs.dtype == layer.compute_dtype and inputs.shape.is_fully_defined()
+        return (way if usual else own)(*args, **kwargs)
+
+    return choose
 
 
 def _contracted_axes(layer: keras.Layer) -> int:
