@@ -1,6 +1,7 @@
 """Nothing is lost: signals, damage, other replicas, two processes, full disks. Killing at any moment is benchmarks/faults.py."""
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -17,11 +18,14 @@ from helpers import array_data, make_host, train, weights
 from keras import layers
 from safetensors.numpy import load_file
 
-from trainers import Config, run
+import trainers
+from trainers import Config
 from trainers.engine import checkpoint
 from trainers.engine.checkpoint import Saving
 from trainers.engine.signals import Interrupted
 from trainers.engine.workdir import locked
+
+run = functools.partial(trainers.run, plan="graph")  # which is traced soonest; test_plans.py has the others
 
 ROOT = Path(__file__).parent.parent
 

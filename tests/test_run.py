@@ -1,5 +1,6 @@
 """A run: its folder, resuming, evaluating and predicting."""
 
+import functools
 import json
 import os
 import subprocess
@@ -15,10 +16,13 @@ from safetensors.numpy import load_file
 from sklearn.metrics import classification_report
 
 import modelzoo.layers  # noqa: F401 (registers our layers for load_model)
-from trainers import Config, load_config, run
+import trainers
+from trainers import Config, load_config
 from trainers.data.pipeline import load_data
 from trainers.engine.checkpoint import Saving, newest_good
 from trainers.engine.finished import evaluate_run, predict_run
+
+run = functools.partial(trainers.run, plan="graph")  # which is traced soonest; test_plans.py has the others
 
 
 def config(**changes) -> Config:
@@ -185,7 +189,9 @@ def timeless(workdir) -> list[dict]:
         ),
         ("graph", dict(data=dict(name="digits", in_memory=False), patience=1)),
         ("graph", dict(model=dict(name="lstm", units=(8,)), accumulate=2)),
-        ("xla", dict(model=dict(name="transformer", embed_dim=8, depth=1, num_heads=2, dropout=0.1))),
+        pytest.param(
+            "xla", dict(model=dict(name="transformer", embed_dim=8, depth=1, num_heads=2, dropout=0.1)), marks=pytest.mark.slow
+        ),
     ],
     ids=["mlp", "mlp, xla", "float16", "cnn, augmented", "streamed", "lstm", "transformer, xla"],
 )
