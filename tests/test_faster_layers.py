@@ -74,6 +74,21 @@ def test_an_lstm_of_another_kind_stays_as_it_is():
     assert "inner_loop" not in vars(usual)
 
 
+def test_a_layer_that_was_never_built_stays_as_it_is():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = layers.Dense(2), layers.EinsumDense("ab,bc->ac", 2)
+
+        def call(self, inputs):
+            return self.used(inputs)
+
+    net = Net()
+    net(tf.ones((ROWS, D)))
+    with faster_layers(net):
+        assert ("call" in vars(net.used), "call" in vars(net.unused)) == (True, False)
+
+
 def test_a_subclass_stays_as_it_is():
     class Mine(layers.LSTM):
         pass

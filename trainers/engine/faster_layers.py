@@ -17,11 +17,14 @@ def faster_layers(model: keras.Model) -> Iterator[None]:
     """While it is open, these layers of the model compute in another way: LSTM as in lstm.py; Dense and EinsumDense as a
     product of two matrices, where TensorFlow makes the gradient of the weights example by example; Dropout with a cheaper mask.
     """
-    ways = {
-        **{layer: ("inner_loop", lstm.inner_loop(layer)) for layer in model._flatten_layers() if lstm.fits(layer)},
-        **{layer: ("call", _dense_call(layer)) for layer in model._flatten_layers() if _contracted_axes(layer)},
-        **{layer: ("call", _dropout_call(layer)) for layer in model._flatten_layers() if is_plain_dropout(layer)},
-    }
+    ways = {}
+    for layer in model._flatten_layers():
+        if lstm.fits(layer):
+            ways[layer] = "inner_loop", lstm.inner_loop(layer)
+        elif _contracted_axes(layer):
+            ways[layer] = "call", _dense_call(layer)
+        elif is_plain_dropout(layer):
+            ways[layer] = "call", _dropout_call(layer)
     for layer, (name, way) in ways.items():
         object.__setattr__(layer, name, _for_usual_inputs(layer, way, getattr(layer, name)))
     try:
@@ -44,9 +47,9 @@ def _for_usual_inputs(layer: keras.Layer, way: Callable, own: Callable) -> Calla
 
 def _contracted_axes(layer: keras.Layer) -> int:
     """Of a dense layer: last axes of its inputs, which are the first of its kernel. 0 of a layer that is computed as it is."""
-    if type(layer) not in (layers.Dense, layers.EinsumDense) or "call" in vars(layer):
+    if type(layer) not in (layers.Dense, layers.EinsumDense) or "call" in vars(layer):  # as remat.py leaves them
         return 0
-    if layer.quantization_mode or layer.lora_enabled:
+    if not layer.built or layer.quantization_mode or layer.lora_enabled:
         return 0
     if type(layer) is layers.Dense:
         return 1
