@@ -154,17 +154,15 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
         return split("graph"), "on a CPU, XLA is slower with convolutions"
     if _has(model, _RECURRENT) and any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers()):
         return "graph", "on a CPU, XLA is slower with recurrence in bfloat16"
-    if _has(model, _RECURRENT):
-        name = split("xla")
-        return (name, "on a CPU, XLA is faster with recurrence if the cores share the batch") if name == "xla_split" else (
-            "graph", "on a CPU, XLA of a whole batch is slower with recurrence")  # fmt: skip
-    sequences = _has(model, _SEQUENCES)
+    if _has(model, _RECURRENT) and strategy.num_replicas_in_sync == 1 and "xla_split" not in legal:
+        return "graph", "on a CPU, XLA of a whole batch is slower with recurrence"
+    sequences = _has(model, (*_SEQUENCES, *_RECURRENT))
     dropouts = [layer for layer in model._flatten_layers() if isinstance(layer, layers.Dropout)]
     if any(layer.rate and not is_plain_dropout(layer) for layer in dropouts):
         return split("graph") if sequences else "graph", "on a CPU, XLA is slower with dropout of whole channels"
     if loop in legal and not sequences:
         return loop, "on a CPU, many steps of a dense net are fastest in one program"
-    return split("xla"), "on a CPU, XLA is faster without convolutions and recurrence"
+    return split("xla"), "on a CPU, XLA is faster without convolutions"
 
 
 def _has(model: keras.Model, kinds: tuple) -> bool:
