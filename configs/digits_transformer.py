@@ -2,7 +2,7 @@
 
 python -m trainers.train --config=configs/digits_transformer.py --workdir=runs/digits_transformer
 
-Test accuracy 0.9694, the median of seeds 0 to 4 (0.9583 to 0.9750), in 25 s. Two cores of a Xeon with AVX-512,
+Test accuracy 0.9722, the median of seeds 0 to 4 (0.9722 to 0.9833), in 18 s. Two cores of a Xeon with AVX-512,
 2026-11-22.
 """
 

@@ -2,7 +2,7 @@
 
 python -m trainers.train --config=configs/fashion_mnist_mlp.py --workdir=runs/fashion_mnist_mlp
 
-Test accuracy 0.8408 in 20 s. Two cores of a Xeon with AVX-512, 2026-11-22.
+Test accuracy 0.8410 in 9 s. Two cores of a Xeon with AVX-512, 2026-11-22.
 """
 
 from trainers.config import Config, load_config

@@ -2,7 +2,7 @@
 
 python -m trainers.train --config=configs/mnist_mlp.py --workdir=runs/mnist_mlp
 
-Test accuracy 0.9324 in 19 s. Two cores of a Xeon with AVX-512, 2026-11-22.
+Test accuracy 0.9324 in 9 s. Two cores of a Xeon with AVX-512, 2026-11-22.
 """
 
 from trainers.config import Config

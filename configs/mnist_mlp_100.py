@@ -2,7 +2,7 @@
 
 python -m trainers.train --config=configs/mnist_mlp_100.py --workdir=runs/mnist_mlp_100
 
-Test accuracy 0.9346 in 26 s. Two cores of a Xeon with AVX-512, 2026-11-22.
+Test accuracy 0.9345 in 10 s. Two cores of a Xeon with AVX-512, 2026-11-22.
 """
 
 from trainers.config import Config, load_config
