@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from modelzoo.quiet import import_tensorflow
+from trainers.quiet import import_tensorflow
 
 _LONGEST_RUN = 300.0  # seconds; a start that takes longer is taken for hanging
 _FILE_EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
@@ -48,12 +48,12 @@ def fault_config():
 def train(workdir: Path, data_dir: str, starts: Path | None = None) -> None:
     """The run from where it is to its end; appends the step that it began at to `starts`."""
     from trainers import run
-    from trainers.engine.checkpoint import Saving
+    from trainers.runs.checkpoint import Saving
 
-    def note(event: str, host) -> None:
+    def note(event: str, learner) -> None:
         if event == "start" and starts:
             with starts.open("a") as file:
-                file.write(f"{host.progress.step}\n")
+                file.write(f"{learner.progress.step}\n")
         elif event == "loop":
             time.sleep(0.02)  # so that there is something to be killed in
 
@@ -137,7 +137,7 @@ def differences(whole: Path, other: Path) -> list[str]:
     """What two runs' folders differ in; times aside."""
     from safetensors.numpy import load_file
 
-    from trainers.engine.checkpoint import newest_good
+    from trainers.runs.checkpoint import newest_good
 
     found = []
     last = [newest_good(folder / "checkpoints") for folder in (whole, other)]
@@ -275,7 +275,7 @@ def main() -> int:
     import_tensorflow()
     import tensorflow_datasets  # noqa: F401
 
-    import trainers.engine.run  # noqa: F401
+    import trainers.runs.run  # noqa: F401
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:

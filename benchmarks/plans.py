@@ -1,4 +1,4 @@
-"""Steps per second of each plan on each kind of net: what the rule in trainers/engine/plan.py rests on.
+"""Steps per second of each plan on each kind of net: what the rule in trainers/speed/plan.py rests on.
 
     python -m benchmarks.plans [--rounds=5]
 
@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 
-from modelzoo.quiet import import_tensorflow
+from trainers.quiet import import_tensorflow
 
 NETS = {
     "mlp 784-128-10": dict(name="mlp", input_shape=(28, 28, 1)),
@@ -31,15 +31,15 @@ NETS = {
 BATCH, SECONDS = 64, 2.0
 
 
-def make_host(arguments: dict, plan: str):
-    """A host with this plan, and its data; None if the plan cannot be used."""
+def make_learner(arguments: dict, plan: str):
+    """A learner with this plan, and its data; None if the plan cannot be used."""
     import modelzoo
     from trainers.data.encoders import ArrayEncoder
     from trainers.data.pipeline import Data, Spec, Split
-    from trainers.engine.host import Host
+    from trainers.engine.learner import Learner
     from trainers.engine.optimizers import make_optimizer
-    from trainers.engine.plan import legal_plans, make_plan
     from trainers.engine.strategy import make_strategy
+    from trainers.speed.plan import make_plan, supported_plans
     from trainers.tasks import make_task
 
     arguments = {"num_classes": 10, **arguments}
@@ -50,19 +50,19 @@ def make_host(arguments: dict, plan: str):
     split = Split(x, rng.integers(0, 10, 1024).astype(np.int32))
     data = Data(Spec(input_shape=shape, examples={"train": 1024}, num_classes=10), {"train": split}, ArrayEncoder())
     strategy = make_strategy("cpu")
-    if plan not in ("auto", *legal_plans(model, strategy, resident=True)):
+    if plan not in ("auto", *supported_plans(model, strategy, resident=True)):
         return None
     optimizer, task = make_optimizer("adam", total_steps=1), make_task("classify", data.spec)
-    return Host(model, task, optimizer, strategy, make_plan(plan, model, strategy, resident=True)), data
+    return Learner(model, task, optimizer, strategy, make_plan(plan, model, strategy, resident=True)), data
 
 
 def make_trial(arguments: dict, plan: str):
     """A function that trains for about SECONDS and returns steps per second; None if the plan cannot be used."""
-    made = make_host(arguments, plan)
+    made = make_learner(arguments, plan)
     if made is None:
         return None
-    host, data = made
-    run = host.make_trial(data, BATCH)
+    learner, data = made
+    run = learner.make_trial(data, BATCH)
     run(1)  # traces and compiles
     rate = 1 / run(1)
 
@@ -80,13 +80,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     import_tensorflow()
-    from trainers.engine.plan import PLANS
+    from trainers.speed.plan import PLANS
 
     print(f"{'net':<40}" + "".join(f"{plan:>14}" for plan in PLANS))
     for name, arguments in NETS.items():
         trials = {plan: trial for plan in PLANS if (trial := make_trial(arguments, plan))}
         found = np.median([[trial() for trial in trials.values()] for _ in range(rounds)], axis=0)
-        rates, chosen = dict(zip(trials, found, strict=True)), make_host(arguments, "auto")[0].plan.name
+        rates, chosen = dict(zip(trials, found, strict=True)), make_learner(arguments, "auto")[0].plan.name
         cells = [f"{rates[plan]:.3g}{'*' if plan == chosen else ''}" if plan in rates else "-" for plan in PLANS]
         print(f"{name:<40}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from modelzoo.quiet import import_tensorflow
+from trainers.quiet import import_tensorflow
 
 
 def resident_megabytes() -> float:
@@ -23,7 +23,7 @@ def resident_megabytes() -> float:
 def soak(steps: int, data_dir: str | None = None) -> dict:
     """{"start", "middle", "end": megabytes, "traces": of each function}."""
     from trainers import Config, run
-    from trainers.engine.checkpoint import Saving
+    from trainers.runs.checkpoint import Saving
 
     config = Config(
         data=dict(name="digits", augment=dict(crop=1)),
@@ -37,16 +37,16 @@ def soak(steps: int, data_dir: str | None = None) -> dict:
     marks = {"start": 1000 if steps > 4000 else steps // 4, "middle": steps // 2, "end": steps}
     found = {}
 
-    def measure(event: str, host) -> None:
+    def measure(event: str, learner) -> None:
         for name, step in marks.items():
-            if event == "loop" and name not in found and host.progress.step >= step:
+            if event == "loop" and name not in found and learner.progress.step >= step:
                 found[name] = round(resident_megabytes(), 1)
         if event == "end":
             functions = [
-                *(loop._loop for loop in host._loops.values()),
-                host._eval_loop,
-                host.train_step.loss_and_gradients,
-                host.train_step.updated,
+                *(loop._loop for loop in learner._loops.values()),
+                learner._eval_loop,
+                learner.train_step.loss_and_gradients,
+                learner.train_step.updated,
             ]
             found["traces"] = [f.experimental_get_tracing_count() for f in functions]
 

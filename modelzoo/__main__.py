@@ -12,7 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from modelzoo.quiet import import_tensorflow
+from modelzoo import check_backend
+from modelzoo.stderr import stderr_held
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def _summaries() -> dict[str, str]:
     """{name: summary} of all models, sorted. Read from their files, since running these takes Keras and seconds."""
     docs = {}
     try:
-        for file in Path(__file__).parent.glob("*.py"):
+        for file in (Path(__file__).parent / "families").glob("*.py"):
             for node in ast.walk(ast.parse(file.read_bytes())):
                 if isinstance(node, ast.FunctionDef) and any(_calls(d, "register_model") for d in node.decorator_list):
                     docs[node.name] = ast.get_docstring(node) or ""
@@ -68,8 +69,10 @@ def _calls(node: ast.AST, function: str) -> bool:
 
 
 def _load_keras() -> None:
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        import_tensorflow()
+    check_backend()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with stderr_held():
+        import keras  # noqa: F401
 
 
 def _show(name: str, arguments: dict) -> None:

@@ -1,6 +1,6 @@
 """Model names -> builders.
 
-A model is one file beside this one: a function that returns a `keras.Model`, under `@register_model`. The first
+A family is one file in families/: functions that return a `keras.Model`, under `@register_model`. The first
 look-up imports every such file, so there is no list of models to keep.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-import modelzoo
+from modelzoo import families
 
 Builder = Callable[..., keras.Model]
 
@@ -74,7 +74,6 @@ class ModelInfo:
 
 
 _entries: dict[str, Entry] = {}
-_NOT_FAMILIES = {"__main__", "counting", "layers", "quiet", "registry"}
 
 
 def register_model(*, tiny: dict, paper: str | None = None, params: int | None = None, task: str = "classify"):
@@ -136,9 +135,8 @@ def _module(builder: Builder) -> str:
 
 @functools.cache
 def _import_families() -> None:
-    for module in pkgutil.iter_modules(modelzoo.__path__):
-        if module.name not in _NOT_FAMILIES:
-            importlib.import_module(f"modelzoo.{module.name}")
+    for module in pkgutil.iter_modules(families.__path__):
+        importlib.import_module(f"{families.__name__}.{module.name}")
 
 
 def find_entry(name: str) -> Entry:

@@ -9,10 +9,10 @@ import tensorflow as tf
 from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
-from trainers.engine.host import Host
+from trainers.engine.learner import Learner
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import make_plan
 from trainers.engine.progress import Timetable
+from trainers.speed.plan import make_plan
 from trainers.tasks import make_task
 
 
@@ -41,7 +41,7 @@ def array_data(x, y, w=None, *, num_classes: int | None = None, shuffle: bool = 
     return kind(spec, {"train": Split(np.asarray(x), y, w)}, ArrayEncoder())
 
 
-def make_host(
+def make_learner(
     build: Callable[[], keras.Model],
     data: Data,
     strategy: tf.distribute.Strategy,
@@ -50,29 +50,29 @@ def make_host(
     task=None,
     plan="graph",
     **options,
-) -> Host:
-    """A host for a model built in the strategy's scope, from the same seed each time."""
+) -> Learner:
+    """A learner for a model built in the strategy's scope, from the same seed each time."""
     keras.utils.set_random_seed(1)
     with strategy.scope():
         model = build()
         made = make_optimizer(**(optimizer or dict(name="sgd", learning_rate=0.1)), total_steps=100)
     task = make_task(**(task or dict(name="classify")), spec=data.spec)
     chosen = make_plan(plan, model, strategy, resident=data.can_be_resident("train"))
-    return Host(model, task, made, strategy, chosen, as_float=data.as_float, **options)
+    return Learner(model, task, made, strategy, chosen, as_float=data.as_float, **options)
 
 
-def train(host: Host, data: Data, steps: int, batch_size: int) -> list[float]:
+def train(learner: Learner, data: Data, steps: int, batch_size: int) -> list[float]:
     """The loss of each step, in order."""
     losses = []
 
-    def record(event: str, host: Host) -> None:
+    def record(event: str, learner: Learner) -> None:
         if event == "metrics":
-            losses.append(host.metrics["loss"])
+            losses.append(learner.metrics["loss"])
 
     table = Timetable(
-        total_steps=host.progress.step + steps, steps_per_epoch=data.steps("train", batch_size), log_every_steps=1
+        total_steps=learner.progress.step + steps, steps_per_epoch=data.steps("train", batch_size), log_every_steps=1
     )
-    host.fit(data, batch_size=batch_size, timetable=table, hooks=[record])
+    learner.fit(data, batch_size=batch_size, timetable=table, hooks=[record])
     return losses
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from trainers import Config, load_config
 from trainers.data.delimited import Layout, column, read_records, read_texts
-from trainers.engine import checkpoint
 from trainers.report import metrics_file
+from trainers.runs import checkpoint
 
 settings.register_profile(
     "ours", derandomize=True, max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -123,13 +123,13 @@ def test_a_manifest(tmp_path, content):
 def test_a_metrics_file_is_cut_back(tmp_path, lines):
     """Half-written and later lines go, the others stay as they are."""
 
-    class Host:
+    class Learner:
         class progress:
             step, sums = 10, {}
 
     path: Path = tmp_path / "metrics.jsonl"
     path.write_bytes(b"\n".join(lines))
-    metrics_file(path)("start", Host)
+    metrics_file(path)("start", Learner)
     kept = path.read_bytes().splitlines()
     assert all(json.loads(line)["step"] <= 10 for line in kept)
     whole = [line for line in b"\n".join(lines).splitlines() if line.startswith(b'{"step": ') and line.endswith(b"}")]

@@ -10,8 +10,8 @@ from small_sets import FEATURES, prepare
 
 from benchmarks.faults import differences
 from trainers import load_config, run
-from trainers.engine.checkpoint import Saving
 from trainers.engine.signals import Interrupted
+from trainers.runs.checkpoint import Saving
 
 NAMES = sorted(path.stem for path in (Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -58,7 +58,7 @@ def test_stopped_and_started_again_it_gives_the_same_bits(name, files, data_dir,
         with pytest.raises(Interrupted):
             run(
                 smaller, tmp_path / "stopped", **where,
-                hooks=[lambda event, host, s=step: host.interrupt(15) if event == "loop" and host.progress.step >= s else None],
+                hooks=[lambda event, learner, s=step: learner.interrupt(15) if event == "loop" and learner.progress.step >= s else None],
             )  # fmt: skip
     run(smaller, tmp_path / "stopped", **where)
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from trainers.engine.faster_layers import faster_layers
-from trainers.engine.threefry import threefry
+from trainers.speed.faster_layers import faster_layers
+from trainers.speed.threefry import threefry
 
 T, D, U, ROWS = 6, 3, 4, 5
 LAYERS = {

@@ -14,16 +14,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import array_data, make_host, train, weights
+from helpers import array_data, make_learner, train, weights
 from keras import layers
 from safetensors.numpy import load_file
 
 import trainers
 from trainers import Config
-from trainers.engine import checkpoint
-from trainers.engine.checkpoint import Saving
 from trainers.engine.signals import Interrupted
-from trainers.engine.workdir import locked
+from trainers.runs import checkpoint
+from trainers.runs.checkpoint import Saving
+from trainers.runs.workdir import locked
 
 run = functools.partial(trainers.run, plan="graph")  # which is traced soonest; test_plans.py has the others
 
@@ -63,12 +63,12 @@ def whole(tmp_path_factory, data_dir):
 
 
 @pytest.fixture(scope="module")
-def host():
+def learner():
     """After 5 steps, with an evaluation."""
     rng = np.random.default_rng(0)
     data = array_data(rng.normal(size=(40, 4)).astype(np.float32), rng.integers(0, 3, 40), num_classes=3)
     strategy = __import__("tensorflow").distribute.OneDeviceStrategy("CPU:0")
-    made = make_host(lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3)]), data, strategy)
+    made = make_learner(lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3)]), data, strategy)
     train(made, data, 5, 8)
     return made
 
@@ -78,17 +78,17 @@ def test_a_signal_saves_everything(when, whole, data_dir, tmp_path, monkeypatch)
     """Handled after the step; an evaluation is left at once, leaves no trace, and is made again."""
     workdir, sent = tmp_path / "run", []
 
-    def hook(event, host):
-        if when == "between steps" and event == "loop" and 30 <= host.progress.step < 42 and not sent:
+    def hook(event, learner):
+        if when == "between steps" and event == "loop" and 30 <= learner.progress.step < 42 and not sent:
             sent.append(os.kill(os.getpid(), signal.SIGTERM))
-        if when == "in an evaluation" and event == "loop" and host.progress.step == 21:
-            evaluate = host._eval_loop
+        if when == "in an evaluation" and event == "loop" and learner.progress.step == 21:
+            evaluate = learner._eval_loop
 
             def interrupted(*arguments):
                 sent.append(os.kill(os.getpid(), signal.SIGINT))
                 return evaluate(*arguments)
 
-            monkeypatch.setattr(host, "_eval_loop", interrupted)
+            monkeypatch.setattr(learner, "_eval_loop", interrupted)
 
     with pytest.raises(Interrupted) as stopped:
         run(config(), workdir, strategy="cpu", data_dir=data_dir, saving=Saving(every_steps=10), hooks=[hook])
@@ -154,21 +154,21 @@ def harm(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["truncated", "changed", "missing", "empty folder"])
 @pytest.mark.parametrize("name", ["state.safetensors", "progress.json", "manifest.json"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(how, name, host, tmp_path, caplog):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(how, name, learner, tmp_path, caplog):
     caplog.set_level(logging.WARNING, "trainers")
-    first = checkpoint.save(host, tmp_path)
-    host.progress.step += 1
-    second = checkpoint.save(host, tmp_path)
-    host.progress.step -= 1
+    first = checkpoint.save(learner, tmp_path)
+    learner.progress.step += 1
+    second = checkpoint.save(learner, tmp_path)
+    learner.progress.step -= 1
     assert checkpoint.newest_good(tmp_path) == second
     harm(second / name, how)
     assert checkpoint.newest_good(tmp_path) == first
     assert f"{second} is damaged: it" in caplog.text
 
 
-def test_each_byte_of_a_checkpoint_counts(host, tmp_path):
+def test_each_byte_of_a_checkpoint_counts(learner, tmp_path):
     """200 random bits changed, one at a time: found, unless in the part of the manifest that nothing is restored from."""
-    saved, rng = checkpoint.save(host, tmp_path), np.random.default_rng(0)
+    saved, rng = checkpoint.save(learner, tmp_path), np.random.default_rng(0)
     for _ in range(200):
         path = saved / str(rng.choice(["state.safetensors", "progress.json", "manifest.json"]))
         content = path.read_bytes()
@@ -180,17 +180,17 @@ def test_each_byte_of_a_checkpoint_counts(host, tmp_path):
     assert checkpoint.damage(saved) is None
 
 
-def test_which_checkpoints_are_kept(host, tmp_path):
+def test_which_checkpoints_are_kept(learner, tmp_path):
     """The newest two and the best; later ones than the present step are of a time that did not happen."""
-    progress = host.progress
+    progress = learner.progress
     before = progress.step, progress.best_step
     try:
         for step in (10, 20, 30, 40):
             progress.step, progress.best_step = step, 20
-            checkpoint.save(host, tmp_path)
+            checkpoint.save(learner, tmp_path)
         assert sorted(int(path.name) for path in tmp_path.iterdir()) == [20, 30, 40]
         progress.step = 25
-        checkpoint.save(host, tmp_path)
+        checkpoint.save(learner, tmp_path)
         assert sorted(int(path.name) for path in tmp_path.iterdir()) == [20, 25]
     finally:
         progress.step, progress.best_step = before
@@ -232,15 +232,15 @@ def test_skipped_steps_are_told_once_after_a_kill(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    class Host:
+    class Learner:
         class progress:
             step, sums = 30, {"loss": 1.0}
 
-    metrics_file(path)("start", Host)
+    metrics_file(path)("start", Learner)
     assert [json.loads(line) for line in path.read_text().splitlines()] == lines[:1]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    Host.progress.step, Host.progress.sums = 42, {}
-    metrics_file(path)("start", Host)
+    Learner.progress.step, Learner.progress.sums = 42, {}
+    metrics_file(path)("start", Learner)
     assert [json.loads(line) for line in path.read_text().splitlines()] == lines
 
 
@@ -263,7 +263,13 @@ def test_without_any_good_checkpoint_a_run_begins_anew(whole, data_dir, tmp_path
     for path in (workdir / "checkpoints").glob("*/manifest.json"):
         path.unlink()
     starts = []
-    run(config(), workdir, strategy="cpu", data_dir=data_dir, hooks=[lambda event, host: starts.append(host.progress.step)])
+    run(
+        config(),
+        workdir,
+        strategy="cpu",
+        data_dir=data_dir,
+        hooks=[lambda event, learner: starts.append(learner.progress.step)],
+    )
     assert starts[0] == 0
     assert "is damaged: it has no manifest.json" in caplog.text
     same(workdir, whole)
@@ -286,7 +292,7 @@ from test_faults import elastic, run
 from trainers.engine.signals import Interrupted
 try:
     run(elastic(), {str(workdir)!r}, strategy={strategy!r}, data_dir={data_dir!r},
-        hooks=[lambda event, host: host.interrupt(15) if event == "loop" and host.progress.step >= {until} else None])
+        hooks=[lambda event, learner: learner.interrupt(15) if event == "loop" and learner.progress.step >= {until} else None])
 except Interrupted:
     pass
 """]  # fmt: skip
@@ -310,7 +316,7 @@ def test_on_other_replicas_training_goes_on(data_dir, tmp_path):
 
 def test_two_processes_in_one_folder(tmp_path, data_dir):
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time, pathlib; from trainers.engine.workdir import locked\n"
+        [sys.executable, "-c", "import sys, time, pathlib; from trainers.runs.workdir import locked\n"
          "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)", str(tmp_path / "run")],
         stdout=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
@@ -328,7 +334,7 @@ def test_two_processes_in_one_folder(tmp_path, data_dir):
 
 def test_two_processes_that_begin_together(data_dir, tmp_path, monkeypatch):
     """While the second one prepares, the first makes the folder: in use, or left again."""
-    import trainers.engine.run as module
+    import trainers.runs.run as module
 
     prepare = module._prepare
     for is_held in (True, False):
@@ -418,10 +424,10 @@ def test_init_from_a_run(whole, data_dir, tmp_path, caplog):
 def test_what_happens_after_bad_steps_in_a_row(on_nan, data_dir, tmp_path):
     """Weights that are blown up at step 30: no step is finite until they are rolled back."""
 
-    def blow_up(event, host):
-        if event == "loop" and host.progress.step == 30:
-            blown.append(host.progress.step)
-            for variable in host.state.variables["trainable"]:
+    def blow_up(event, learner):
+        if event == "loop" and learner.progress.step == 30:
+            blown.append(learner.progress.step)
+            for variable in learner.state.variables["trainable"]:
                 variable.assign(np.full(variable.shape, 1e38, np.float32))
 
     blown, saving = [], Saving(every_steps=10)
@@ -464,8 +470,8 @@ def test_the_examples_of_a_step_are_those_of_its_batch(data_dir):
 
 def test_health(one_replica, caplog):
     """Gradient norms and update ratios by NumPy; units that are dead by their bias; advice once."""
-    from trainers.engine.health import health
     from trainers.engine.progress import Timetable
+    from trainers.runs.health import health
 
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(16, 4)).astype(np.float32), rng.integers(0, 3, 16)
@@ -476,11 +482,11 @@ def test_health(one_replica, caplog):
         hidden = layers.Dense(8, "relu", name="hidden", bias_initializer=keras.initializers.Constant(-100.0))(inputs)
         return keras.Model(inputs, layers.Dense(3, name="logits")(layers.Concatenate()([hidden, inputs])))
 
-    made, found = make_host(build, data, one_replica, optimizer=dict(name="sgd", learning_rate=0.5)), []
+    made, found = make_learner(build, data, one_replica, optimizer=dict(name="sgd", learning_rate=0.5)), []
 
-    def keep(event, host):
+    def keep(event, learner):
         if event == "metrics":
-            found.append((dict(host.metrics), weights(host.model)))
+            found.append((dict(learner.metrics), weights(learner.model)))
 
     made.fit(
         data, batch_size=16, hooks=[health(), keep],

@@ -6,12 +6,12 @@ import pytest
 from keras import layers, ops
 
 import modelzoo
-from modelzoo.cnn import cnn
 from modelzoo.counting import layer_multiply_adds
+from modelzoo.families.cnn import cnn
+from modelzoo.families.mlp import mlp
+from modelzoo.families.rnn import rnn
+from modelzoo.families.transformer import transformer
 from modelzoo.layers import AttentionPooling, SinusoidalPositions
-from modelzoo.lstm import rnn
-from modelzoo.mlp import mlp
-from modelzoo.transformer import transformer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 7, 6)).astype(np.float32)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import array_data, make_host, train, weights
+from helpers import array_data, make_learner, train, weights
 
 import modelzoo
 from modelzoo.registry import find_entry
@@ -110,8 +110,8 @@ def test_bfloat16_is_close_to_float32(name):
 def test_learns_one_batch_by_heart(name, one_replica):
     x, classes = inputs(tiny(name)), find_entry(name).tiny["num_classes"]
     data = array_data(x, np.arange(8, dtype=np.int32) % classes, num_classes=classes)
-    host = make_host(lambda: make(name), data, one_replica, optimizer=dict(name="adam", learning_rate=0.02))
-    assert min(train(host, data, 150, 8)) < 0.02
+    learner = make_learner(lambda: make(name), data, one_replica, optimizer=dict(name="adam", learning_rate=0.02))
+    assert min(train(learner, data, 150, 8)) < 0.02
 
 
 @pytest.mark.parametrize("name", [name for name in modelzoo.list_models() if find_entry(name).params])

@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import array_data, make_host, train
+from helpers import array_data, make_learner, train
 from keras import layers
 
 from trainers import Trainer
-from trainers.engine.device import gains_from_bfloat16
-from trainers.engine.host import Host
-from trainers.engine.measure import measure_plan
-from trainers.engine.plan import PLANS, legal_plans, make_plan
+from trainers.engine.learner import Learner
 from trainers.engine.progress import Timetable
+from trainers.speed.device import gains_from_bfloat16
+from trainers.speed.measure import measure_plan
+from trainers.speed.plan import PLANS, make_plan, supported_plans
 
 
 def dense_net(*parts, shape=(6,)) -> keras.Model:
@@ -30,7 +30,7 @@ def test_plans_give_the_same_numbers(one_replica, plan):
         num_classes=3, shuffle=True,
     )  # fmt: skip
     options = dict(optimizer=dict(name="adam", learning_rate=0.01), accumulate=2)
-    losses = [train(make_host(dense_net, data, one_replica, plan=p, **options), data, 30, 8) for p in ("graph", plan)]
+    losses = [train(make_learner(dense_net, data, one_replica, plan=p, **options), data, 30, 8) for p in ("graph", plan)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=0, atol=1e-5)
 
 
@@ -45,10 +45,10 @@ def test_bits_do_not_depend_on_how_many_steps_a_program_makes(one_replica, plan)
         return dense_net(layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(3))
 
     for every in (None, 7):
-        hosts.append(make_host(build, data, one_replica, plan=plan, optimizer=dict(name="adam")))
+        hosts.append(make_learner(build, data, one_replica, plan=plan, optimizer=dict(name="adam")))
         table = Timetable(total_steps=300, steps_per_epoch=5, log_every_steps=every)
         hosts[-1].fit(data, batch_size=8, timetable=table)
-    for a, b in zip(*(host.weights() for host in hosts), strict=True):
+    for a, b in zip(*(learner.weights() for learner in hosts), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -58,19 +58,19 @@ def test_bad_steps_are_noted_by_every_plan(one_replica, plan):
     x, y = np.ones((40, 6), np.float32), np.zeros(40, np.int32)
     x[5] = np.nan
     data = array_data(x, y, num_classes=3, shuffle=True)
-    host, seen = make_host(dense_net, data, one_replica, plan=plan), []
+    learner, seen = make_learner(dense_net, data, one_replica, plan=plan), []
 
-    def note(event, host):
+    def note(event, learner):
         if event == "metrics":
-            seen.extend(host.progress.bad_steps)
+            seen.extend(learner.progress.bad_steps)
 
-    host.fit(data, batch_size=8, timetable=Timetable(total_steps=10, steps_per_epoch=5, log_every_steps=5), hooks=[note])
-    wanted = [s for s in range(1, 11) if 5 in host.data.examples_of_batch("train", 8, seed=0, step=s - 1)]
+    learner.fit(data, batch_size=8, timetable=Timetable(total_steps=10, steps_per_epoch=5, log_every_steps=5), hooks=[note])
+    wanted = [s for s in range(1, 11) if 5 in learner.data.examples_of_batch("train", 8, seed=0, step=s - 1)]
     assert seen == wanted
     assert len(wanted) == 2
     data.tensors("train")["x"] = tf.fill((40, 6), np.float32(np.nan))
     with pytest.raises(FloatingPointError, match="3 steps in a row, up to step 13"):
-        host.fit(data, batch_size=8, timetable=Timetable(total_steps=30, steps_per_epoch=5))
+        learner.fit(data, batch_size=8, timetable=Timetable(total_steps=30, steps_per_epoch=5))
 
 
 def test_the_plan_follows_a_rule(one_replica, two_replicas):
@@ -120,9 +120,9 @@ def test_models_that_look_across_the_batch_are_not_split(one_replica):
         layers.Lambda(lambda t: t - keras.ops.mean(t, axis=0))(x),
     ]
     for outputs in across:
-        assert "graph_split" not in legal_plans(keras.Model(x, layers.Conv1D(2, 3)(outputs)), one_replica, resident=True)
+        assert "graph_split" not in supported_plans(keras.Model(x, layers.Conv1D(2, 3)(outputs)), one_replica, resident=True)
     apart = keras.Model(x, layers.Conv1D(2, 3)(x - keras.ops.mean(x, axis=1, keepdims=True)))
-    assert "graph_split" in legal_plans(apart, one_replica, resident=True)
+    assert "graph_split" in supported_plans(apart, one_replica, resident=True)
 
 
 def test_a_measured_plan_changes_nothing_and_is_kept(one_replica, tmp_path, monkeypatch, caplog):
@@ -131,20 +131,20 @@ def test_a_measured_plan_changes_nothing_and_is_kept(one_replica, tmp_path, monk
     data = array_data(
         rng.normal(size=(64, 6)).astype(np.float32), rng.integers(0, 3, 64).astype(np.int32), num_classes=3, shuffle=True
     )
-    host = make_host(dense_net, data, one_replica, plan="measure", optimizer=dict(name="adam"))
-    before = host.weights()
-    measure_plan(host, data, batch_size=8, total_steps=10**9)
-    assert host.plan.name in PLANS
-    assert host.plan.reason.startswith("measured: ")
-    assert host.plan.reason.count("steps/s") >= 2
-    for a, b in zip(before, host.weights(), strict=True):
+    learner = make_learner(dense_net, data, one_replica, plan="measure", optimizer=dict(name="adam"))
+    before = learner.weights()
+    measure_plan(learner, data, batch_size=8, total_steps=10**9)
+    assert learner.plan.name in PLANS
+    assert learner.plan.reason.startswith("measured: ")
+    assert learner.plan.reason.count("steps/s") >= 2
+    for a, b in zip(before, learner.weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not any(v.numpy().any() for v in host.optimizer.variables if "momentum" in v.path or "velocity" in v.path)
-    assert len(train(host, data, 3, 8)) == 3
-    again = make_host(dense_net, data, one_replica, plan="measure", optimizer=dict(name="adam"))
+    assert not any(v.numpy().any() for v in learner.optimizer.variables if "momentum" in v.path or "velocity" in v.path)
+    assert len(train(learner, data, 3, 8)) == 3
+    again = make_learner(dense_net, data, one_replica, plan="measure", optimizer=dict(name="adam"))
     measure_plan(again, data, batch_size=8, total_steps=10**9)
-    assert (again.plan.name, again.plan.reason[:16]) == (host.plan.name, "measured before:")
-    short = make_host(dense_net, data, one_replica, plan="measure", optimizer=dict(name="sgd"))
+    assert (again.plan.name, again.plan.reason[:16]) == (learner.plan.name, "measured before:")
+    short = make_learner(dense_net, data, one_replica, plan="measure", optimizer=dict(name="sgd"))
     measure_plan(short, data, batch_size=8, total_steps=1)
     assert "the run is too short to try the others" in short.plan.reason
 
@@ -152,29 +152,29 @@ def test_a_measured_plan_changes_nothing_and_is_kept(one_replica, tmp_path, monk
 def test_a_plan_that_cannot_be_compiled_is_passed_over(one_replica, tmp_path, monkeypatch):
     """As with max pooling under op determinism: XLA refuses when it compiles."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    use = Host.use
+    use = Learner.use
 
-    def refuse(host, plan):
+    def refuse(learner, plan):
         if plan.name == "xla":
             raise tf.errors.UnimplementedError(None, None, "no deterministic implementation")
-        use(host, plan)
+        use(learner, plan)
 
-    monkeypatch.setattr(Host, "use", refuse)
+    monkeypatch.setattr(Learner, "use", refuse)
     data = array_data(np.ones((64, 6), np.float32), np.zeros(64, np.int32), num_classes=3, shuffle=True)
-    host = make_host(dense_net, data, one_replica, plan="measure")
-    measure_plan(host, data, batch_size=8, total_steps=10**9)
-    assert "xla cannot be compiled here" in host.plan.reason
-    assert host.plan.name != "xla"
-    assert len(train(host, data, 2, 8)) == 2
+    learner = make_learner(dense_net, data, one_replica, plan="measure")
+    measure_plan(learner, data, batch_size=8, total_steps=10**9)
+    assert "xla cannot be compiled here" in learner.plan.reason
+    assert learner.plan.name != "xla"
+    assert len(train(learner, data, 2, 8)) == 2
 
 
 def test_what_the_device_could_do(one_replica, tmp_path):
     data = array_data(np.ones((8, 6), np.float32), np.zeros(8, np.int32), num_classes=3)
-    host = make_host(dense_net, data, one_replica)
-    assert host.share_of_peak is None
-    host.peak_operations, host.operations_per_example = 1e6, 50.0
-    host.progress.examples, host.progress.seconds = 1000, 0.5
-    assert host.share_of_peak == pytest.approx(0.1)
+    learner = make_learner(dense_net, data, one_replica)
+    assert learner.share_of_peak is None
+    learner.peak_operations, learner.operations_per_example = 1e6, 50.0
+    learner.progress.examples, learner.progress.seconds = 1000, 0.5
+    assert learner.share_of_peak == pytest.approx(0.1)
     amx, plain = tmp_path / "amx", tmp_path / "plain"
     amx.write_text("flags : fpu avx512_bf16 amx_bf16")
     plain.write_text("flags : fpu avx2")
@@ -207,7 +207,7 @@ def test_waiting_for_input_is_told(one_replica, caplog):
                 dataset,
                 steps=250,
                 verbose=True,
-                hooks=[lambda event, host, shares=shares: shares.append(host.progress.share_waited)],
+                hooks=[lambda event, learner, shares=shares: shares.append(learner.progress.share_waited)],
             )
         assert shares[-1] > 0.5, plan
         assert "of the time went into waiting for input: give the dataset .cache()" in caplog.text

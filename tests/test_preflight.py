@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pytest
 import tensorflow as tf
-from test_doors import call
+from test_entry_points import call
 
 from trainers.config import Config, load_config
 from trainers.data.spec import Spec

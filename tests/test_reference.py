@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import array_data, assert_close, make_host, train
+from helpers import array_data, assert_close, make_learner, train
 from keras import layers
 
 import modelzoo
@@ -31,9 +31,11 @@ def our_losses(name: str, x, y, batch: int, optimizer: dict, strategy, arguments
     """(losses of our loop, the weights that it started from)."""
     outputs = 1 if name == "mlp_8_10_1" else 10
     data = array_data(x, y, num_classes=max(outputs, 2))
-    host = make_host(lambda: modelzoo.create_model(name, **(arguments or {})), data, strategy, optimizer=optimizer, plan="auto")
-    start = [keras.ops.convert_to_numpy(w).copy() for w in host.model.weights]
-    return train(host, data, STEPS, batch), start
+    learner = make_learner(
+        lambda: modelzoo.create_model(name, **(arguments or {})), data, strategy, optimizer=optimizer, plan="auto"
+    )
+    start = [keras.ops.convert_to_numpy(w).copy() for w in learner.model.weights]
+    return train(learner, data, STEPS, batch), start
 
 
 def torch_losses(net: torch.nn.Module, x, y, batch: int, **sgd) -> list[float]:

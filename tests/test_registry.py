@@ -27,8 +27,8 @@ def test_names():
 
 
 def test_builders_are_importable_by_themselves():
-    from modelzoo.lstm import gru, lstm
-    from modelzoo.mlp import mlp
+    from modelzoo.families.mlp import mlp
+    from modelzoo.families.rnn import gru, lstm
 
     assert mlp((4,), 2).output_shape == (None, 2)
     assert lstm((4, 3), 2).name == "lstm"
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_told(call, message):
 
 def test_a_name_is_taken_once():
     with pytest.raises(
-        ValueError, match="a model named 'mlp' is registered already, by modelzoo.mlp; test_registry needs another"
+        ValueError, match="a model named 'mlp' is registered already, by modelzoo.families.mlp; test_registry needs another"
     ):
 
         @register_model(tiny={})
@@ -88,7 +88,7 @@ def test_a_name_is_taken_once():
 
 def test_a_variant_shows_its_own_defaults(monkeypatch):
     from modelzoo import registry
-    from modelzoo.mlp import mlp
+    from modelzoo.families.mlp import mlp
 
     monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     again = variant("mlp_784_128_10", mlp, doc="The same.", input_shape=(28, 28, 1), num_classes=10, params=101_770)

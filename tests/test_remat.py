@@ -15,10 +15,10 @@ from helpers import assert_close
 import modelzoo
 from trainers.data.spec import Spec
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import Plan
-from trainers.engine.remat import rematerialize
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
+from trainers.speed.plan import Plan
+from trainers.speed.remat import rematerialize
 from trainers.tasks import make_task
 
 ROOT = Path(__file__).parent.parent

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 import trainers
 from trainers.config import Config
-from trainers.engine import bucket
-from trainers.engine.checkpoint import Saving, newest_good
-from trainers.engine.finished import evaluate_run, predict_run
 from trainers.engine.signals import Interrupted
 from trainers.remote import fetch, local
+from trainers.runs import bucket
+from trainers.runs.checkpoint import Saving, newest_good
+from trainers.runs.finished import evaluate_run, predict_run
 
 run = functools.partial(trainers.run, plan="graph")  # which is traced soonest; test_plans.py has the others
 
@@ -91,9 +91,9 @@ def test_a_run_and_its_data_at_an_address(address, tmp_path):
 def test_a_run_that_was_stopped_goes_on_from_the_address(address, tmp_path):
     path = put(f"{address}/data/people.csv", TABLE)
 
-    def stop(event, host):
-        if event == "evaluated" and host.progress.step == 12:
-            host.interrupt(15)
+    def stop(event, learner):
+        if event == "evaluated" and learner.progress.step == 12:
+            learner.interrupt(15)
 
     with pytest.raises(Interrupted):
         run(config(path), f"{address}/run", strategy="cpu", hooks=[stop])

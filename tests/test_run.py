@@ -19,8 +19,8 @@ import modelzoo.layers  # noqa: F401 (registers our layers for load_model)
 import trainers
 from trainers import Config, load_config
 from trainers.data.pipeline import load_data
-from trainers.engine.checkpoint import Saving, newest_good
-from trainers.engine.finished import evaluate_run, predict_run
+from trainers.runs.checkpoint import Saving, newest_good
+from trainers.runs.finished import evaluate_run, predict_run
 
 run = functools.partial(trainers.run, plan="graph")  # which is traced soonest; test_plans.py has the others
 
@@ -163,8 +163,8 @@ class Kill(Exception):
 def killer(step: int, at: str = "metrics"):
     """Before the checkpoint of that step is written, or after it (at="loop")."""
 
-    def hook(event, host):
-        if event == at and host.progress.step >= step:
+    def hook(event, learner):
+        if event == at and learner.progress.step >= step:
             raise Kill
 
     return hook
@@ -206,7 +206,7 @@ def test_a_run_that_was_lost_goes_on_to_the_same_bits(plan, changes, data_dir, t
     assert not (tmp_path / "lost" / "summary.json").exists()
     assert newest_good(tmp_path / "lost" / "checkpoints").name == "0000000021"
     steps = []
-    run(config(**changes), tmp_path / "lost", **options, hooks=[lambda event, host: steps.append(host.progress.step)])
+    run(config(**changes), tmp_path / "lost", **options, hooks=[lambda event, learner: steps.append(learner.progress.step)])
     assert steps[0] == 21
     whole, lost = (load_file(newest_good(tmp_path / name / "checkpoints") / "state.safetensors") for name in ("whole", "lost"))
     assert whole.keys() == lost.keys()

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from trainers.engine import device as device_module
-from trainers.engine import selftest
+from trainers.runs import selftest
+from trainers.speed import device as device_module
 
 
 @pytest.mark.parametrize(

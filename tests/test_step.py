@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import array_data, assert_close, make_host, train, weights
+from helpers import array_data, assert_close, make_learner, train, weights
 from keras import layers
 
 RNG = np.random.default_rng(0)
@@ -43,11 +43,11 @@ def numpy_sgd(kernels, biases, steps: int, batch: int, rate: float, l1: float, l
 def test_equals_numpy_by_hand(plan, replicas, request):
     """22 examples in batches of 8: the third batch is ragged, and its padding must count for nothing."""
     strategy, data = request.getfixturevalue(replicas), array_data(X, Y, W, num_classes=3)
-    host = make_host(dense_net, data, strategy, plan=plan)
-    before = weights(host.model)
+    learner = make_learner(dense_net, data, strategy, plan=plan)
+    before = weights(learner.model)
     wanted_losses, wanted = numpy_sgd(before[::2], before[1::2], steps=3, batch=8, rate=0.1, l1=1e-3, l2=1e-2)
-    assert_close(train(host, data, 3, 8), wanted_losses, 1e-6)
-    assert_close(weights(host.model), wanted, 1e-6)
+    assert_close(train(learner, data, 3, 8), wanted_losses, 1e-6)
+    assert_close(weights(learner.model), wanted, 1e-6)
 
 
 OPTIONS = {
@@ -66,19 +66,19 @@ OPTIONS = {
 def test_one_replica_equals_two(name, plan, one_replica, two_replicas):
     """Over two epochs with a ragged last batch and weighted examples: losses, weights, average and evaluation."""
     data = array_data(X, Y, W, num_classes=3)
-    hosts = [make_host(dense_net, data, s, plan=plan, **OPTIONS[name]) for s in (one_replica, two_replicas)]
-    one, two = (train(host, data, 6, 8) for host in hosts)
+    hosts = [make_learner(dense_net, data, s, plan=plan, **OPTIONS[name]) for s in (one_replica, two_replicas)]
+    one, two = (train(learner, data, 6, 8) for learner in hosts)
     assert_close(one, two, 1e-5)
     assert_close(weights(hosts[0].model), weights(hosts[1].model), 1e-5)
     assert_close(hosts[0].weights(), hosts[1].weights(), 1e-5)
-    metrics = [host.evaluate(data, "train", 8) for host in hosts]
+    metrics = [learner.evaluate(data, "train", 8) for learner in hosts]
     assert metrics[0] == pytest.approx(metrics[1], abs=1e-5)
 
 
 def test_accumulating_changes_nothing(one_replica):
     data = array_data(X, Y, W, num_classes=3)
-    hosts = [make_host(dense_net, data, one_replica, accumulate=pieces) for pieces in (1, 4)]
-    whole, pieces = (train(host, data, 6, 8) for host in hosts)
+    hosts = [make_learner(dense_net, data, one_replica, accumulate=pieces) for pieces in (1, 4)]
+    whole, pieces = (train(learner, data, 6, 8) for learner in hosts)
     assert_close(whole, pieces, 1e-6)
     assert_close(weights(hosts[0].model), weights(hosts[1].model), 1e-6)
 
@@ -92,23 +92,23 @@ def norm_net() -> keras.Model:
 def test_moving_statistics_are_the_mean_over_replicas(two_replicas):
     """Batch norm's rule: each replica normalises its own part, and what is kept is the mean of what they found."""
     x, y = X[:16], Y[:16]
-    host = make_host(norm_net, array_data(x, y, num_classes=3), two_replicas)
-    kernel, bias = weights(host.model)[:2]
-    train(host, array_data(x, y, num_classes=3), 1, 16)
+    learner = make_learner(norm_net, array_data(x, y, num_classes=3), two_replicas)
+    kernel, bias = weights(learner.model)[:2]
+    train(learner, array_data(x, y, num_classes=3), 1, 16)
     hidden = [part @ kernel + bias for part in (x[:8], x[8:])]
     mean, variance = (np.mean([f(part, axis=0) for part in hidden], axis=0) for f in (np.mean, np.var))
-    found = {v.path.split("/")[-1]: keras.ops.convert_to_numpy(v) for v in host.model.non_trainable_variables}
+    found = {v.path.split("/")[-1]: keras.ops.convert_to_numpy(v) for v in learner.model.non_trainable_variables}
     assert_close(found["moving_mean"], 0.5 * mean, 1e-6)
     assert_close(found["moving_variance"], 0.5 + 0.5 * variance, 1e-6)
 
 
 def test_statistics_go_through_pieces_one_after_the_other(one_replica):
     x, y = X[:16], Y[:16]
-    host = make_host(norm_net, array_data(x, y, num_classes=3), one_replica, accumulate=2)
-    kernel, bias = weights(host.model)[:2]
-    train(host, array_data(x, y, num_classes=3), 1, 16)
+    learner = make_learner(norm_net, array_data(x, y, num_classes=3), one_replica, accumulate=2)
+    kernel, bias = weights(learner.model)[:2]
+    train(learner, array_data(x, y, num_classes=3), 1, 16)
     first, second = (np.mean(part @ kernel + bias, axis=0) for part in (x[:8], x[8:]))
-    found = next(keras.ops.convert_to_numpy(v) for v in host.model.non_trainable_variables if "moving_mean" in v.path)
+    found = next(keras.ops.convert_to_numpy(v) for v in learner.model.non_trainable_variables if "moving_mean" in v.path)
     assert_close(found, 0.25 * first + 0.5 * second, 1e-6)
 
 
@@ -119,10 +119,10 @@ def test_frozen_variables_are_left_alone(one_replica):
         return model
 
     data = array_data(X, Y, num_classes=3)
-    host = make_host(build, data, one_replica)
-    before = weights(host.model)
-    train(host, data, 2, 8)
-    after = weights(host.model)
+    learner = make_learner(build, data, one_replica)
+    before = weights(learner.model)
+    train(learner, data, 2, 8)
+    after = weights(learner.model)
     assert all(np.array_equal(a, b) for a, b in zip(before[:2], after[:2], strict=True))
     assert not np.array_equal(before[2], after[2])
 
@@ -134,9 +134,9 @@ def dropout_net() -> keras.Model:
 def test_dropout_is_a_function_of_seed_step_and_replica(one_replica, two_replicas):
     def losses(strategy, seed=0, start=0):
         data = array_data(np.tile(X[:1], (16, 1)), np.zeros(16, np.int32), num_classes=3)
-        host = make_host(dropout_net, data, strategy, optimizer=dict(name="sgd", learning_rate=1e-9), seed=seed)
-        host.progress.step = start
-        return train(host, data, 3, 16)
+        learner = make_learner(dropout_net, data, strategy, optimizer=dict(name="sgd", learning_rate=1e-9), seed=seed)
+        learner.progress.step = start
+        return train(learner, data, 3, 16)
 
     found = losses(one_replica)
     assert found == losses(one_replica)
@@ -155,19 +155,21 @@ def test_replicas_and_layers_draw_different_masks(two_replicas):
         return keras.Model(inputs, layers.Dense(3)(outputs))
 
     data = array_data(np.ones((2, 100), np.float32), np.zeros(2, np.int32), num_classes=3)
-    host = make_host(build, data, two_replicas)
+    learner = make_learner(build, data, two_replicas)
     masks = []
 
     def dropped(values, batch, seeds):
-        with host.state.scope(values["trainable"], values["non_trainable"], seeds[:-1]):
-            dropouts = [layer for layer in host.model.layers if isinstance(layer, layers.Dropout)]
+        with learner.state.scope(values["trainable"], values["non_trainable"], seeds[:-1]):
+            dropouts = [layer for layer in learner.model.layers if isinstance(layer, layers.Dropout)]
             return {layer.name: layer(batch["x"], training=True) for layer in dropouts}, [], {}
 
-    host.train_step.loss_and_gradients = dropped  # gets the seeds that the step gives
+    learner.train_step.loss_and_gradients = dropped  # gets the seeds that the step gives
     for step in (0, 1):
         batch = next(iter(two_replicas.experimental_distribute_dataset(data.batches("train", 2, training=False))))
         found, _, _ = two_replicas.run(
-            lambda step, batch: host.train_step._compute(host.state.read(), batch, step, tf.distribute.get_replica_context()),
+            lambda step, batch: learner.train_step._compute(
+                learner.state.read(), batch, step, tf.distribute.get_replica_context()
+            ),
             args=(tf.constant(step, tf.int64), batch),
         )
         masks += [
@@ -183,13 +185,13 @@ def test_float16_scales_the_loss_and_skips_what_overflows(replicas, request):
     def build():
         return keras.Sequential([keras.Input((6,)), layers.Dense(8, "relu", dtype="mixed_float16"), layers.Dense(3)])
 
-    host = make_host(build, data, strategy)
-    scale = host.state.variables["loss_scale"][0]
-    assert train(host, data, 2, 8)[0] == pytest.approx(train(make_host(build, data, strategy), data, 1, 8)[0])
+    learner = make_learner(build, data, strategy)
+    scale = learner.state.variables["loss_scale"][0]
+    assert train(learner, data, 2, 8)[0] == pytest.approx(train(make_learner(build, data, strategy), data, 1, 8)[0])
     scale.assign(2.0**40)
-    before = weights(host.model)
-    train(host, data, 1, 8)
-    assert_close(weights(host.model), before, 0.0)
+    before = weights(learner.model)
+    train(learner, data, 1, 8)
+    assert_close(weights(learner.model), before, 0.0)
     assert float(keras.ops.convert_to_numpy(scale)) == 2.0**39
 
 
@@ -199,7 +201,7 @@ def test_float16_follows_float32(one_replica):
     def build(dtype):
         return lambda: keras.Sequential([keras.Input((6,)), layers.Dense(8, "relu", dtype=dtype), layers.Dense(3)])
 
-    half, full = (train(make_host(build(dtype), data, one_replica), data, 6, 8) for dtype in ("mixed_float16", "float32"))
+    half, full = (train(make_learner(build(dtype), data, one_replica), data, 6, 8) for dtype in ("mixed_float16", "float32"))
     assert_close(half, full, 5e-3)
 
 
@@ -208,27 +210,27 @@ def test_a_loss_that_is_not_finite_changes_nothing(one_replica, caplog):
     x = X.copy()
     x[9] = np.inf
     data = array_data(x, Y, num_classes=3)
-    host = make_host(norm_net, data, one_replica)
-    train(host, data, 1, 8)
-    before = weights(host.model)
-    train(host, data, 1, 8)
-    assert_close(weights(host.model), before, 0.0)
-    assert (host.progress.bad_in_a_row, host.metrics["skipped"]) == (1, 1)
+    learner = make_learner(norm_net, data, one_replica)
+    train(learner, data, 1, 8)
+    before = weights(learner.model)
+    train(learner, data, 1, 8)
+    assert_close(weights(learner.model), before, 0.0)
+    assert (learner.progress.bad_in_a_row, learner.metrics["skipped"]) == (1, 1)
     assert "step 2: loss or gradient is not finite; skipped. Its examples: [" in caplog.text
-    train(host, data, 1, 8)
-    assert host.progress.bad_in_a_row == 0
-    assert not np.array_equal(weights(host.model)[0], before[0])
+    train(learner, data, 1, 8)
+    assert learner.progress.bad_in_a_row == 0
+    assert not np.array_equal(weights(learner.model)[0], before[0])
     everywhere = array_data(np.full_like(X, np.nan), Y, num_classes=3)
     with pytest.raises(FloatingPointError, match="3 steps in a row, up to step 6, had a loss or gradient that is not finite"):
-        train(host, everywhere, 20, 8)
+        train(learner, everywhere, 20, 8)
 
 
 def test_a_task_may_give_the_batch_another_form(one_replica):
     """prepare stands in the compiled step: doubling x there equals doubling it beforehand."""
     data, doubled = array_data(X, Y, num_classes=3), array_data(2 * X, Y, num_classes=3)
-    host = make_host(dense_net, data, one_replica)
-    host.task.prepare = lambda batch, seed: {**batch, "x": 2 * batch["x"]}
-    assert_close(train(host, data, 3, 8), train(make_host(dense_net, doubled, one_replica), doubled, 3, 8), 1e-6)
+    learner = make_learner(dense_net, data, one_replica)
+    learner.task.prepare = lambda batch, seed: {**batch, "x": 2 * batch["x"]}
+    assert_close(train(learner, data, 3, 8), train(make_learner(dense_net, doubled, one_replica), doubled, 3, 8), 1e-6)
 
 
 def test_four_replicas_equal_one(tmp_path):
@@ -244,8 +246,8 @@ from trainers import make_strategy
 data = array_data(X, Y, W, num_classes=3)
 found = []
 for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), make_strategy("cpu:4")):
-    host = make_host(dense_net, data, strategy, plan="xla", optimizer=OPTIONS["clipped"]["optimizer"])
-    found.append((train(host, data, 200, 8), weights(host.model)))
+    learner = make_learner(dense_net, data, strategy, plan="xla", optimizer=OPTIONS["clipped"]["optimizer"])
+    found.append((train(learner, data, 200, 8), weights(learner.model)))
 assert_close(found[0][0], found[1][0], 1e-5)
 assert_close(found[0][1], found[1][1], 1e-5)
 """

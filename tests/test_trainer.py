@@ -111,7 +111,11 @@ def test_fit_goes_on_and_keeps_the_best(one_replica):
 def test_steps_hooks_and_the_console(one_replica, capsys):
     events = []
     Trainer(net(), strategy=one_replica).fit(
-        TRAIN, validation_data=VALIDATION, steps=25, epochs=99, hooks=[lambda event, host: events.append(host.progress.step)]
+        TRAIN,
+        validation_data=VALIDATION,
+        steps=25,
+        epochs=99,
+        hooks=[lambda event, learner: events.append(learner.progress.step)],
     )
     assert events[-1] == 25
     assert "epoch 1/2  train: loss" in capsys.readouterr().out
@@ -172,14 +176,14 @@ def test_a_schedule_spans_each_fit():
     trainer.evaluate((X, Y))
     rates = []
 
-    def keep(event, host):
+    def keep(event, learner):
         if event == "metrics":
-            rates.append(host.learning_rate)
+            rates.append(learner.learning_rate)
 
     for _ in range(2):
         trainer.fit((X, Y), epochs=2, hooks=[keep], verbose=False)
     assert rates == pytest.approx([0.005, 0.0] * 2, abs=1e-8)
-    assert int(trainer._host.state.optimizer.iterations.numpy()) == trainer._host.progress.step
+    assert int(trainer._learner.state.optimizer.iterations.numpy()) == trainer._learner.progress.step
 
 
 def test_epochs_of_a_second_fit_are_whole():

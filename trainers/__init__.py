@@ -12,9 +12,9 @@ import importlib
 _WHERE = {
     "Config": "trainers.config",
     "load_config": "trainers.config",
-    "Trainer": "trainers.engine.trainer",
+    "Trainer": "trainers.trainer",
     "make_strategy": "trainers.engine.strategy",
-    "run": "trainers.engine.run",
+    "run": "trainers.runs.run",
 }
 __all__ = ["Config", "Trainer", "load_config", "make_strategy", "run"]
 

@@ -87,7 +87,7 @@ def _guarded(main: Callable, arguments: list[str]) -> None:
         if STRATEGY.value == "tpu":
             check_tpu(tpu)
         prepare_environment(tpu)
-        from modelzoo.quiet import import_tensorflow
+        from trainers.quiet import import_tensorflow
 
         import_tensorflow()
         main(arguments)

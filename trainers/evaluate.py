@@ -17,7 +17,7 @@ flags.adopt_module_key_flags(shared)
 
 
 def main(arguments: list[str]) -> None:
-    from trainers.engine.finished import evaluate_run
+    from trainers.runs.finished import evaluate_run
 
     if WORKDIR.value is None or arguments:
         raise ValueError("give --workdir, the folder of a run, and no other argument than flags")

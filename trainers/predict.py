@@ -17,7 +17,7 @@ flags.declare_key_flag("debug")
 
 
 def main(files: list[str]) -> None:
-    from trainers.engine.finished import predict_run
+    from trainers.runs.finished import predict_run
 
     if WORKDIR.value is None or not files:
         raise ValueError("give --workdir, the folder of a run, and one file or more")

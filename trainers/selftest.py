@@ -24,7 +24,7 @@ flags.declare_key_flag("debug")
 def main(arguments: list[str]) -> None:
     from pathlib import Path
 
-    from trainers.engine.selftest import selftest
+    from trainers.runs.selftest import selftest
 
     if arguments:
         raise ValueError(f"selftest takes flags alone. Received: {' '.join(arguments)}")

@@ -31,9 +31,9 @@ flags.adopt_module_key_flags(shared)
 
 def main(arguments: list[str]) -> None:
     from trainers.config import load_config
-    from trainers.engine.checkpoint import Saving
-    from trainers.engine.run import run
     from trainers.engine.strategy import set_cluster
+    from trainers.runs.checkpoint import Saving
+    from trainers.runs.run import run
 
     if arguments:
         raise ValueError(f"train takes flags alone. Received: {' '.join(arguments)}")

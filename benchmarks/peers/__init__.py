@@ -8,7 +8,7 @@ train).
 
 import dataclasses
 
-from modelzoo.quiet import import_tensorflow
+from trainers.quiet import import_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def find_peer(name: str) -> Peer:
     base, _, plan = name.partition(":")
     if base in ("ours", "ours_bf16") and plan:
         import_tensorflow()
-        from trainers.engine.plan import NAMES
+        from trainers.speed.plan import NAMES
 
         if plan in NAMES:
             peer = PEERS[base]

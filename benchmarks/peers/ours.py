@@ -1,4 +1,4 @@
-"""The loop of `trainers`. All use of its Host in the benchmark is here."""
+"""The loop of `trainers`. All use of its Learner in the benchmark is here."""
 
 import time
 
@@ -9,11 +9,11 @@ from benchmarks.peers.workloads import Examples, Workload, build_model, trainabl
 from trainers.data.encoders import ArrayEncoder, ImageEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
-from trainers.engine.host import Host
+from trainers.engine.learner import Learner
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import make_plan
 from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
+from trainers.speed.plan import make_plan
 from trainers.tasks import make_task
 
 _FOREVER = 10**12
@@ -36,27 +36,27 @@ def build(
         optimizer = make_optimizer("adam", learning_rate=1e-3, total_steps=1)
     data = make_data(workload, examples, measure)
     chosen = make_plan(plan, model, made, resident=data.can_be_resident("train"))
-    host = Host(model, make_task("classify", data.spec), optimizer, made, chosen, as_float=data.as_float)
+    learner = Learner(model, make_task("classify", data.spec), optimizer, made, chosen, as_float=data.as_float)
     per_epoch = data.steps("train", workload.batch)
 
     def run(seconds: float) -> dict:
         due, marks, losses = None, [], []
 
-        def watch(event: str, host: Host) -> None:
+        def watch(event: str, learner: Learner) -> None:
             nonlocal due
             now = time.perf_counter()
             if event == "metrics":
-                losses.append(host.metrics["loss"])
+                losses.append(learner.metrics["loss"])
             elif event == "loop" and due is None:  # a call begins with short loops: they do not count, as fit's first epoch
                 due = now + seconds / 4
             elif event == "loop" and now > due:
-                marks.append((host.progress.examples, host.progress.seconds))
+                marks.append((learner.progress.examples, learner.progress.seconds))
                 due = now + seconds
                 if len(marks) == 2:
-                    host.stop()
+                    learner.stop()
 
         table = Timetable(total_steps=_FOREVER, steps_per_epoch=per_epoch)
-        host.fit(data, batch_size=workload.batch, timetable=table, hooks=[watch])
+        learner.fit(data, batch_size=workload.batch, timetable=table, hooks=[watch])
         (examples, spent), (examples_then, spent_then) = marks
         return dict(steps=(examples_then - examples) // workload.batch, seconds=spent_then - spent, loss=losses[-1])
 

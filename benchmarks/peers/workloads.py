@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modelzoo.quiet import import_tensorflow
+from trainers.quiet import import_tensorflow
 
 READY_BATCHES = 16  # cycled where only the step is measured
 _RANDOM_EXAMPLES = 8192

@@ -1,1 +1,1 @@
-"""How a model is trained: run.py ties a run together, trainer.py is the host's loop, loop.py the device's, step.py one step."""
+"""How a model is trained: learner.py has the host's loop, loop.py the device's, step.py one step."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from trainers.engine.faster_layers import faster_layers
-from trainers.engine.plan import Plan
 from trainers.engine.state import Tensors, TrainState, Values
+from trainers.speed.faster_layers import faster_layers
+from trainers.speed.plan import Plan
 
 Sums = dict[str, tf.Tensor]
 

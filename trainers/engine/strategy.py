@@ -48,7 +48,7 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
 
 @dataclasses.dataclass(frozen=True)
-class HostOf:
+class Process:
     """This process among those of a strategy."""
 
     index: int = 0
@@ -60,12 +60,12 @@ class HostOf:
         return self.index == 0
 
 
-def host_of(strategy: tf.distribute.Strategy) -> HostOf:
+def process_of(strategy: tf.distribute.Strategy) -> Process:
     """Which of the strategy's processes this is; one of one where there is only one."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return HostOf()
+        return Process()
     resolver = strategy.cluster_resolver
-    return HostOf(resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"]))
+    return Process(resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"]))
 
 
 def agree(strategy: tf.distribute.Strategy, numbers: list[int]) -> np.ndarray:

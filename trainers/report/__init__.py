@@ -1,4 +1,4 @@
-"""What a run says: hooks for the console, metrics.jsonl and TensorBoard. Each takes (event, host)."""
+"""What a run says: hooks for the console, metrics.jsonl and TensorBoard. Each takes (event, learner)."""
 
 from trainers.report.console import console, readable
 from trainers.report.metrics_file import metrics_file

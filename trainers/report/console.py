@@ -15,27 +15,28 @@ def console():
     """Hook: a bar on a terminal (none where the output is a file or a pipe); a line at each evaluation anywhere."""
     bar, train = None, {}
 
-    def hook(event: str, host) -> None:
+    def hook(event: str, learner) -> None:
         nonlocal bar
-        progress, timetable = host.progress, host.timetable
+        progress, timetable = learner.progress, learner.timetable
         if event == "start":
             total = timetable.total_steps
             bar = tqdm(total=total, initial=progress.step, unit="step", disable=None, dynamic_ncols=True, leave=False)
         elif event == "loop":
-            found = {name: readable(value) for name, value in {**train, **_shown(host.running_metrics)}.items()}
-            bar.set_postfix({**found, **_speed(host)}, refresh=False)
+            found = {name: readable(value) for name, value in {**train, **_shown(learner.running_metrics)}.items()}
+            bar.set_postfix({**found, **_speed(learner)}, refresh=False)
             bar.update(progress.step - bar.n)
         elif event == "metrics":
-            is_train, is_last = host.split == "train", host.split == "validation" or "validation" not in host.data.spec.examples
+            is_train = learner.split == "train"
+            is_last = not is_train or "validation" not in learner.data.spec.examples
             if is_train:
-                train.update(_shown(host.metrics))
+                train.update(_shown(learner.metrics))
             if is_last:
-                parts = [f"epoch {host.epoch:g}/{math.ceil(timetable.total_steps / timetable.steps_per_epoch)}"]
-                parts += [f"train: {_text(train)}"] + [f"{host.split}: {_text(host.metrics)}"] * (not is_train)
-                parts += [f"{value} {name}" for name, value in _speed(host).items()]
-                bar.write("  ".join(parts + ["best"] * (host.is_best and not is_train)))
+                parts = [f"epoch {learner.epoch:g}/{math.ceil(timetable.total_steps / timetable.steps_per_epoch)}"]
+                parts += [f"train: {_text(train)}"] + [f"{learner.split}: {_text(learner.metrics)}"] * (not is_train)
+                parts += [f"{value} {name}" for name, value in _speed(learner).items()]
+                bar.write("  ".join(parts + ["best"] * (learner.is_best and not is_train)))
         elif event == "end" and progress.share_waited > _MUCH_WAITING and progress.seconds > 1:
-            advice = host.data.input_advice("train")
+            advice = learner.data.input_advice("train")
             log.warning("%.0f%% of the time went into waiting for input: %s", 100 * progress.share_waited, advice)
         if event in ("end", "interrupted"):
             bar.close()
@@ -43,11 +44,11 @@ def console():
     return hook
 
 
-def _speed(host) -> dict[str, str]:
-    found = {"examples/s": f"{host.progress.examples_per_second:,.0f}"}
-    if host.progress.share_waited >= 0.01:
-        found["waiting for input"] = f"{host.progress.share_waited:.0%}"
-    return found if host.share_of_peak is None else {**found, "of peak": f"{host.share_of_peak:.0%}"}
+def _speed(learner) -> dict[str, str]:
+    found = {"examples/s": f"{learner.progress.examples_per_second:,.0f}"}
+    if learner.progress.share_waited >= 0.01:
+        found["waiting for input"] = f"{learner.progress.share_waited:.0%}"
+    return found if learner.share_of_peak is None else {**found, "of peak": f"{learner.share_of_peak:.0%}"}
 
 
 def readable(value: float) -> str:

@@ -16,9 +16,9 @@ def metrics_file(path: Path):
     A run that goes on from an earlier step first drops the lines after it.
     """
 
-    def hook(event: str, host) -> None:
+    def hook(event: str, learner) -> None:
         if event == "start" and path.exists():
-            progress = host.progress
+            progress = learner.progress
             last = progress.step - 1 if progress.sums else progress.step  # with sums, its own lines are still to come
             lines = path.read_bytes().splitlines(keepends=True)
             kept = [i for i, line in enumerate(lines) if _step(line) <= last and _split(line) != "skipped"]
@@ -26,11 +26,14 @@ def metrics_file(path: Path):
             write_whole(path, b"".join(line for line in before if _step(line) <= last))
         elif event == "metrics":
             records = []
-            if host.split == "train":
-                for step in host.progress.bad_steps:
-                    records.append({"step": step, "split": "skipped", "examples": host.examples_of_step(step)})
-            record = {"step": host.progress.step, "epoch": host.epoch, "split": host.split, **host.metrics}
-            record |= {"learning_rate": host.learning_rate, "examples_per_second": round(host.progress.examples_per_second, 1)}
+            if learner.split == "train":
+                for step in learner.progress.bad_steps:
+                    records.append({"step": step, "split": "skipped", "examples": learner.examples_of_step(step)})
+            record = {"step": learner.progress.step, "epoch": learner.epoch, "split": learner.split, **learner.metrics}
+            record |= {
+                "learning_rate": learner.learning_rate,
+                "examples_per_second": round(learner.progress.examples_per_second, 1),
+            }
             text = "".join(json.dumps(finite(r)) + "\n" for r in [*records, record])
             with path.open("ab") as file:  # on the disk before a checkpoint is: what it holds is reported here
                 file.write(text.encode())

@@ -9,12 +9,12 @@ def tensorboard(folder: Path):
     """Hook: each metric as a curve, a folder for each split."""
     writers: dict[str, tf.summary.SummaryWriter] = {}
 
-    def hook(event: str, host) -> None:
+    def hook(event: str, learner) -> None:
         if event == "metrics":
-            if host.split not in writers:
-                writers[host.split] = tf.summary.create_file_writer(str(folder / host.split))
-            with writers[host.split].as_default(step=host.progress.step):
-                for name, value in {**host.metrics, "learning_rate": host.learning_rate}.items():
+            if learner.split not in writers:
+                writers[learner.split] = tf.summary.create_file_writer(str(folder / learner.split))
+            with writers[learner.split].as_default(step=learner.progress.step):
+                for name, value in {**learner.metrics, "learning_rate": learner.learning_rate}.items():
                     tf.summary.scalar(name, value)
         elif event in ("end", "interrupted"):
             for writer in writers.values():
@@ -27,12 +27,12 @@ def profile(folder: Path, first: int, last: int):
     """Hook: a trace of the steps after `first` up to `last`, for TensorBoard's profiler."""
     running = False
 
-    def hook(event: str, host) -> None:
+    def hook(event: str, learner) -> None:
         nonlocal running
-        if event in ("start", "loop") and not running and first <= host.progress.step < last:
+        if event in ("start", "loop") and not running and first <= learner.progress.step < last:
             tf.profiler.experimental.start(str(folder))
             running = True
-        elif running and (host.progress.step >= last or event in ("end", "interrupted")):
+        elif running and (learner.progress.step >= last or event in ("end", "interrupted")):
             tf.profiler.experimental.stop()
             running = False
 

@@ -16,10 +16,10 @@ from trainers.data.pipeline import bytes_as_float
 from trainers.data.spec import Spec
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import Plan
-from trainers.engine.run import make_model, model_arguments
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
+from trainers.runs.run import make_model, model_arguments
+from trainers.speed.plan import Plan
 from trainers.tasks import make_task
 from trainers.tpu.tiles import Padded, padded_matrices
 

@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from trainers.data.adapt import as_data
 from trainers.data.pipeline import Data, Spec
-from trainers.engine.host import Hook, Host, Metrics
-from trainers.engine.measure import measure_plan
+from trainers.engine.learner import Hook, Learner, Metrics
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer, make_pure
-from trainers.engine.plan import make_plan
 from trainers.engine.progress import Progress, Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.report import console
+from trainers.speed.measure import measure_plan
+from trainers.speed.plan import make_plan
 from trainers.tasks import Task, make_task
 
 
@@ -32,7 +32,7 @@ class Trainer:
       task: "classify" or "regress"; a dict of a task's name and arguments; or a Task.
       optimizer: a Keras optimizer, its name in lower case, or a dict of its name and arguments, `schedule` among them.
       strategy: a name (trainers.make_strategy) or a tf.distribute.Strategy.
-      plan: "auto", "measure" or one of trainers.engine.plan.PLANS.
+      plan: "auto", "measure" or one of trainers.speed.plan.PLANS.
       seed: of order and dropout.
       accumulate: pieces that each batch is computed in.
 
@@ -56,7 +56,7 @@ class Trainer:
             self._given = model if isinstance(model, keras.Model) else model()
         self.model = self._in_strategy(self._given)
         self._task, self._optimizer, self._plan, self._seed, self._accumulate = task, optimizer, plan, seed, accumulate
-        self._host: Host | None = None
+        self._learner: Learner | None = None
 
     def fit(
         self,
@@ -85,7 +85,7 @@ class Trainer:
           monitor, patience: the metric of the validation data that says which weights are best, and how many evaluations
             without a better one end training.
           restore_best: keep the best weights, not the last.
-          hooks: called as hook(event, host); see trainers.engine.host.Host.
+          hooks: called as hook(event, learner); see trainers.engine.learner.Learner.
           verbose: show progress.
 
         Returns:
@@ -98,30 +98,34 @@ class Trainer:
         if validation_data is None and (patience is not None or restore_best):
             raise ValueError("patience and restore_best need validation_data. Received: none")
         steps = steps or max(1, round(epochs * per_epoch))
-        host = self._ready(found, batch_size)
+        learner = self._ready(found, batch_size)
         if self._plan == "measure":
-            measure_plan(host, found, batch_size=batch_size, total_steps=steps)
-            self._plan = host.plan.name
+            measure_plan(learner, found, batch_size=batch_size, total_steps=steps)
+            self._plan = learner.plan.name
         if isinstance(self._optimizer, dict) and "schedule" in self._optimizer:
-            host = self._host = self._with_schedule(host, steps, per_epoch)
-        before = host.progress
-        host.progress = Progress(step=before.step, seconds=before.seconds, examples=before.examples)  # the best is of this fit
+            learner = self._learner = self._with_schedule(learner, steps, per_epoch)
+        before = learner.progress
+        learner.progress = Progress(
+            step=before.step, seconds=before.seconds, examples=before.examples
+        )  # the best is of this fit
         timetable = Timetable(
             first_step=before.step, total_steps=before.step + steps, steps_per_epoch=per_epoch, eval_every_steps=per_epoch,
             monitor=monitor, patience=patience,
         )  # fmt: skip
         history: dict[str, list[float]] = {}
 
-        def record(event: str, host: Host) -> None:
+        def record(event: str, learner: Learner) -> None:
             if event == "metrics":
-                for name, value in ((n, v) for n, v in host.metrics.items() if n != "skipped"):
-                    history.setdefault(name if host.split == "train" else f"val_{name}", []).append(value)
+                for name, value in ((n, v) for n, v in learner.metrics.items() if n != "skipped"):
+                    history.setdefault(name if learner.split == "train" else f"val_{name}", []).append(value)
 
-        host.fit(found, batch_size=batch_size, timetable=timetable, hooks=[record, *([console()] if verbose else []), *hooks])
-        if restore_best and host.progress.best_weights:
-            host.set_weights(host.progress.best_weights)
+        learner.fit(
+            found, batch_size=batch_size, timetable=timetable, hooks=[record, *([console()] if verbose else []), *hooks]
+        )
+        if restore_best and learner.progress.best_weights:
+            learner.set_weights(learner.progress.best_weights)
         else:
-            host.set_weights(host.weights())  # the average, where the optimizer keeps one
+            learner.set_weights(learner.weights())  # the average, where the optimizer keeps one
         if self._given is not self.model:
             self._given.set_weights([keras.ops.convert_to_numpy(w) for w in self.model.weights])
         return history
@@ -138,35 +142,35 @@ class Trainer:
         found = as_data({"train": (x, np.zeros(size, np.int32))})
         return self._ready(found, batch_size).predict(found, "train", batch_size)
 
-    def _ready(self, data: Data, batch_size: int) -> Host:
-        """The host, made when it is known what x is."""
-        if self._host is None:
+    def _ready(self, data: Data, batch_size: int) -> Learner:
+        """The learner, made when it is known what x is."""
+        if self._learner is None:
             task = self._make_task(self._num_outputs(data, batch_size))
             check_model(self.model, data.spec.input_shape, task)
             self._as_float = data.as_float
             self._facts = dict(resident=data.can_be_resident("train"))
-            self._host = self._make_host(task, total_steps=1)
-        self._host.check_batch_size(batch_size)
+            self._learner = self._make_host(task, total_steps=1)
+        self._learner.check_batch_size(batch_size)
         for split in data.spec.examples:
             if data.arrays(split) is not None:
-                self._host.task.check_targets(data.arrays(split).y)
-        return self._host
+                self._learner.task.check_targets(data.arrays(split).y)
+        return self._learner
 
-    def _make_host(self, task: Task, **steps: int) -> Host:
+    def _make_host(self, task: Task, **steps: int) -> Learner:
         with self._strategy.scope():
             optimizer = self._make_optimizer(**steps)
         plan = make_plan(self._plan, self.model, self._strategy, **self._facts)
         options = dict(seed=self._seed, accumulate=self._accumulate, as_float=self._as_float)
-        return Host(self.model, task, optimizer, self._strategy, plan, **options)
+        return Learner(self.model, task, optimizer, self._strategy, plan, **options)
 
-    def _with_schedule(self, host: Host, steps: int, steps_per_epoch: int) -> Host:
-        """The host with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
-        variables = host.state.variables["optimizer"]
-        first = int(keras.ops.convert_to_numpy(host.state.optimizer.iterations))
-        new = self._make_host(host.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
+    def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int) -> Learner:
+        """The learner with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
+        variables = learner.state.variables["optimizer"]
+        first = int(keras.ops.convert_to_numpy(learner.state.optimizer.iterations))
+        new = self._make_host(learner.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
         for variable, before in zip(new.state.variables["optimizer"], variables, strict=True):
             variable.assign(keras.ops.convert_to_numpy(before))
-        new.progress = host.progress
+        new.progress = learner.progress
         return new
 
     def _num_outputs(self, data: Data, batch_size: int) -> int:

@@ -13,7 +13,7 @@ import tempfile
 import tensorflow  # noqa: F401
 import tensorflow_datasets  # noqa: F401
 
-import trainers.engine.run  # noqa: F401
+import trainers.runs.run  # noqa: F401
 
 
 def call(module: str, arguments: list[str]) -> dict:

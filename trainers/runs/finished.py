@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from trainers.config import load_config
 from trainers.data.pipeline import Data, load_data, load_encoder
-from trainers.engine.host import Host
+from trainers.engine.learner import Learner
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import make_plan
+from trainers.speed.plan import make_plan
 from trainers.engine.strategy import make_strategy
-from trainers.engine.workdir import CONFIG, DATA, finished_run, load_model
+from trainers.runs.workdir import CONFIG, DATA, finished_run, load_model
 from trainers.remote import local
 from trainers.tasks import make_task
 
@@ -56,9 +56,9 @@ def evaluate_run(
         model = load_model(workdir)
         optimizer = make_optimizer("sgd", total_steps=1)  # not used, but a state has one
     chosen = make_plan(plan, model, devices, before=saved["plan"]["name"])
-    host = Host(model, task, optimizer, devices, chosen, accumulate=config.accumulate, as_float=found.as_float)
-    metrics = host.evaluate(found, split or "test", config.batch_size)
-    report, _ = task.report(targets(found, split or "test"), host.predict(found, split or "test", config.batch_size))
+    learner = Learner(model, task, optimizer, devices, chosen, accumulate=config.accumulate, as_float=found.as_float)
+    metrics = learner.evaluate(found, split or "test", config.batch_size)
+    report, _ = task.report(targets(found, split or "test"), learner.predict(found, split or "test", config.batch_size))
     return metrics, report
 
 

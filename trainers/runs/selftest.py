@@ -16,11 +16,11 @@ import modelzoo
 from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
-from trainers.engine import checkpoint
-from trainers.engine.device import device_name, on_cpu, peak_operations
-from trainers.engine.host import Host
+from trainers.runs import checkpoint
+from trainers.speed.device import device_name, on_cpu, peak_operations
+from trainers.engine.learner import Learner
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import legal_plans, make_plan
+from trainers.speed.plan import supported_plans, make_plan
 from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.tasks import make_task
@@ -52,7 +52,7 @@ def selftest(strategy_name: str) -> dict:
         check(f"1 = {replicas} replicas" if replicas > 1 else "device = CPU", lambda: _replicas(strategy, *reference))
     check("resumed to the bit", lambda: _resumed(strategy))
     check("evaluation exact under padding", lambda: _padded(strategy))
-    for plan in _legal_plans(strategy):
+    for plan in _supported_plans(strategy):
         check(f"plan {plan} = plan auto", lambda plan=plan: _plan(strategy, plan))
     for name in modelzoo.list_models():
         check(f"one step of {name}", lambda name=name: _family(strategy, name))
@@ -72,19 +72,19 @@ def _reference(strategy) -> tuple[str, float] | None:
 def _replicas(strategy, one: str, tolerance: float):
     """Losses of 10 steps, against one device."""
     plan = "graph" if isinstance(strategy, tf.distribute.TPUStrategy) else "auto"  # tensorflow-tpu has no XLA for the CPU
-    losses = _train(_host(make_strategy(one), plan=plan), 10), _train(_host(strategy), 10)
+    losses = _train(_learner(make_strategy(one), plan=plan), 10), _train(_learner(strategy), 10)
     worst = float(np.max(np.abs(np.subtract(*losses))))
     return worst <= tolerance, f"largest difference of losses {worst:.1e}", f"at most {tolerance:g}"
 
 
 def _resumed(strategy):
-    whole = _host(strategy)
+    whole = _learner(strategy)
     _train(whole, 12)
-    first = _host(strategy)
+    first = _learner(strategy)
     _train(first, 7)
     with tempfile.TemporaryDirectory() as folder:
         saved = checkpoint.save(first, Path(folder))
-        second = _host(strategy)
+        second = _learner(strategy)
         checkpoint.restore(second, saved)
     _train(second, 5)
     pairs = list(zip(whole.weights(), second.weights(), strict=True))
@@ -93,9 +93,9 @@ def _resumed(strategy):
 
 
 def _padded(strategy):
-    host, data = _host(strategy), _data()
-    found = host.evaluate(data, "train", 24)
-    logits = host.predict(data, "train", 24).astype(np.float64)
+    learner, data = _learner(strategy), _data()
+    found = learner.evaluate(data, "train", 24)
+    logits = learner.predict(data, "train", 24).astype(np.float64)
     log_p = logits - np.log(np.sum(np.exp(logits), axis=1, keepdims=True))
     y = data.arrays("train").y
     wanted = float(-log_p[np.arange(len(y)), y].mean()), float((logits.argmax(1) == y).mean())
@@ -104,7 +104,7 @@ def _padded(strategy):
 
 
 def _plan(strategy, plan: str):
-    losses = [_train(_host(strategy, plan=p), 10) for p in ("auto", plan)]
+    losses = [_train(_learner(strategy, plan=p), 10) for p in ("auto", plan)]
     worst = float(np.max(np.abs(np.subtract(*losses))))
     return worst <= 1e-5, f"largest difference of losses {worst:.1e}", "at most 1e-5"
 
@@ -122,8 +122,8 @@ def _family(strategy, name: str):
     classes = max(model.output_shape[-1], 2)
     spec = Spec(input_shape=shape, examples={"train": size}, num_classes=classes)
     data = Data(spec, {"train": Split(x, rng.integers(0, classes, size).astype(np.int32))}, ArrayEncoder())
-    host = Host(model, make_task("classify", spec), optimizer, strategy, make_plan("auto", model, strategy))
-    loss = _train(host, 1, data, size)[0]
+    learner = Learner(model, make_task("classify", spec), optimizer, strategy, make_plan("auto", model, strategy))
+    loss = _train(learner, 1, data, size)[0]
     return math.isfinite(loss), f"loss {loss:.4f}", "a finite loss"
 
 
@@ -142,11 +142,11 @@ def _throughput(strategy) -> dict:
             keras.config.set_dtype_policy("float32")
         optimizer = make_optimizer("sgd", total_steps=1)
     data = _data(batch, width)
-    host = Host(model, make_task("classify", data.spec), optimizer, strategy, make_plan("auto", model, strategy))
-    _train(host, 20, data, batch, every_step=False)
-    before = host.progress.examples, host.progress.seconds
-    _train(host, 100, data, batch, every_step=False)
-    rate = (host.progress.examples - before[0]) / (host.progress.seconds - before[1])
+    learner = Learner(model, make_task("classify", data.spec), optimizer, strategy, make_plan("auto", model, strategy))
+    _train(learner, 20, data, batch, every_step=False)
+    before = learner.progress.examples, learner.progress.seconds
+    _train(learner, 100, data, batch, every_step=False)
+    rate = (learner.progress.examples - before[0]) / (learner.progress.seconds - before[1])
     operations = 6 * 4 * width * width * rate
     peak = peak_operations(device_name(strategy), strategy.num_replicas_in_sync)
     return {
@@ -156,18 +156,18 @@ def _throughput(strategy) -> dict:
     }
 
 
-def _host(strategy, *, plan: str = "auto") -> Host:
+def _learner(strategy, *, plan: str = "auto") -> Learner:
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = keras.Sequential([keras.Input((16,)), layers.Dense(32, "relu", name="a"), layers.Dense(_CLASSES, name="b")])
         optimizer = make_optimizer("adam", learning_rate=1e-2, total_steps=100, use_ema=True, schedule={"name": "cosine"})
-    return Host(
+    return Learner(
         model, make_task("classify", _data().spec), optimizer, strategy, make_plan(plan, model, strategy, resident=True)
     )
 
 
-def _legal_plans(strategy) -> list[str]:
-    return legal_plans(_host(strategy).model, strategy, resident=True)
+def _supported_plans(strategy) -> list[str]:
+    return supported_plans(_learner(strategy).model, strategy, resident=True)
 
 
 def _data(size: int = 100, width: int = 16) -> Data:
@@ -177,20 +177,20 @@ def _data(size: int = 100, width: int = 16) -> Data:
     return Data(spec, {"train": Split(x, (x[:, 0] > 0).astype(np.int32) + (x[:, 1] > 0))}, ArrayEncoder())
 
 
-def _train(host: Host, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True) -> list[float]:
+def _train(learner: Learner, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True) -> list[float]:
     """The loss of each step."""
     data, losses = data or _data(), []
 
-    def note(event: str, host: Host) -> None:
+    def note(event: str, learner: Learner) -> None:
         if event == "metrics":
-            losses.append(host.metrics["loss"])
+            losses.append(learner.metrics["loss"])
 
     table = Timetable(
-        total_steps=host.progress.step + steps,
+        total_steps=learner.progress.step + steps,
         steps_per_epoch=data.steps("train", batch_size),
         log_every_steps=1 if every_step else None,
     )
-    host.fit(data, batch_size=batch_size, timetable=table, hooks=[note])
+    learner.fit(data, batch_size=batch_size, timetable=table, hooks=[note])
     return losses
 
 

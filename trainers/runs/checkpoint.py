@@ -20,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from trainers.engine.host import Host
+from trainers.engine.learner import Learner
 from trainers.engine.progress import Progress
 from trainers.files import sync
 
@@ -81,72 +81,72 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
-def save(host: Host, folder: Path, *, keep: int = 2, made_for: str = "") -> Path:
+def save(learner: Learner, folder: Path, *, keep: int = 2, made_for: str = "") -> Path:
     """Write the state as folder/STEP, then drop older checkpoints but the best and the newest `keep`.
 
     Args:
       made_for: a fingerprint of what else the run consists of; `restore` compares it.
     """
-    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in _named_variables(host).items()}
-    arrays |= {f"sums/{name}": value for name, value in host.progress.sums.items()}
-    arrays |= {f"best_weights/{i:04d}": value for i, value in enumerate(host.progress.best_weights)}
-    progress = {f.name: getattr(host.progress, f.name) for f in dataclasses.fields(Progress) if f.name not in _IN_ARRAYS}
-    target, unfinished = folder / f"{host.progress.step:010d}", folder / "unfinished"
+    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in _named_variables(learner).items()}
+    arrays |= {f"sums/{name}": value for name, value in learner.progress.sums.items()}
+    arrays |= {f"best_weights/{i:04d}": value for i, value in enumerate(learner.progress.best_weights)}
+    progress = {f.name: getattr(learner.progress, f.name) for f in dataclasses.fields(Progress) if f.name not in _IN_ARRAYS}
+    target, unfinished = folder / f"{learner.progress.step:010d}", folder / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     save_file({name: np.asarray(value, order="C") for name, value in arrays.items()}, unfinished / _ARRAYS)
     (unfinished / _PROGRESS).write_text(json.dumps({"made_for": made_for, **progress}))
     files = {name: _size_and_digest(unfinished / name) for name in (_ARRAYS, _PROGRESS)}
-    (unfinished / MANIFEST).write_text(json.dumps({"step": host.progress.step, "files": files}))
+    (unfinished / MANIFEST).write_text(json.dumps({"step": learner.progress.step, "files": files}))
     for path in (*unfinished.iterdir(), unfinished):
         sync(path)
     if target.exists():  # a folder cannot replace another at once; until the new one is in place the old one stays a checkpoint
         target.rename(target.with_suffix(".old"))
     unfinished.rename(target)
     sync(folder)
-    _drop_others(folder, host.progress, keep)
+    _drop_others(folder, learner.progress, keep)
     return target
 
 
-def restore(host: Host, checkpoint: Path, *, made_for: str = "") -> None:
+def restore(learner: Learner, checkpoint: Path, *, made_for: str = "") -> None:
     """Make the state that of a checkpoint that `damage` finds nothing wrong with.
 
     Raises:
       ValueError: its variables are not those of this model and optimizer, or it was `made_for` another run.
     """
     arrays, progress = _read(checkpoint)
-    _check_fits(host, checkpoint, arrays)
+    _check_fits(learner, checkpoint, arrays)
     if progress.pop("made_for") != made_for:
         raise ValueError(f"{checkpoint} was made with another config.json or data/data.json than stand in the run's folder")
-    _assign(host, arrays)
+    _assign(learner, arrays)
     sums = {name.removeprefix("sums/"): arrays[name] for name in arrays if name.startswith("sums/")}
     best_weights = [arrays[name] for name in sorted(arrays) if name.startswith("best_weights/")]
-    host.progress = Progress(**progress, sums=sums, best_weights=best_weights)
+    learner.progress = Progress(**progress, sums=sums, best_weights=best_weights)
 
 
 def checkpoints(folder: Path, saving: Saving, made_for: str = "", *, writes: bool = True):
     """Hook: makes them, where it `writes`. To roll back, it gives the variables back the values of the best checkpoint."""
     saved_at, saved, due = time.monotonic(), None, False
 
-    def hook(event: str, host: Host) -> None:
+    def hook(event: str, learner: Learner) -> None:
         nonlocal saved_at, saved, due
         if event == "diverged":
-            best = folder / f"{host.progress.best_step:010d}"
+            best = folder / f"{learner.progress.best_step:010d}"
             fault = damage(best)
             if fault:
                 raise FloatingPointError(f"cannot roll back to the best checkpoint, {best}: {fault}")
-            _assign(host, _read(best)[0])
+            _assign(learner, _read(best)[0])
         if not writes:
             return
         due = due or event == "evaluated"
         if event == "loop" and saving.every_steps:
-            due = due or host.progress.step % saving.every_steps == 0
+            due = due or learner.progress.step % saving.every_steps == 0
         if event == "loop" and saving.every_minutes:
             due = due or time.monotonic() - saved_at >= saving.every_minutes * 60
-        state = (host.progress.step, bool(host.progress.sums))
+        state = (learner.progress.step, bool(learner.progress.sums))
         if (event == "loop" and due) or (event in ("interrupted", "end") and state != saved):
             try:
-                save(host, folder, keep=saving.keep, made_for=made_for)
+                save(learner, folder, keep=saving.keep, made_for=made_for)
             except (OSError, SafetensorError) as error:
                 raise OSError(f"cannot write a checkpoint to {folder}: {error}. Those that are there are whole") from error
             saved_at, saved, due = time.monotonic(), state, False
@@ -178,8 +178,8 @@ def _read(checkpoint: Path) -> tuple[dict[str, np.ndarray], dict]:
         raise ValueError(f"{checkpoint} cannot be read: {error}") from error
 
 
-def _check_fits(host: Host, checkpoint: Path, arrays: dict[str, np.ndarray]) -> None:
-    variables = _named_variables(host)
+def _check_fits(learner: Learner, checkpoint: Path, arrays: dict[str, np.ndarray]) -> None:
+    variables = _named_variables(learner)
     saved = {name: arrays[name].shape for name in arrays if name.split("/")[0] not in _IN_ARRAYS}
     wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
     differing = [n for n in {**wanted, **saved} if wanted.get(n) != saved.get(n)]
@@ -192,13 +192,13 @@ def _check_fits(host: Host, checkpoint: Path, arrays: dict[str, np.ndarray]) -> 
         raise ValueError(f"{checkpoint} is of another model: {'; '.join(shown)}{' ...' * (len(differing) > 3)}")
 
 
-def _assign(host: Host, arrays: dict[str, np.ndarray]) -> None:
-    for name, variable in _named_variables(host).items():
+def _assign(learner: Learner, arrays: dict[str, np.ndarray]) -> None:
+    for name, variable in _named_variables(learner).items():
         variable.assign(arrays[name])
 
 
-def _named_variables(host: Host) -> dict[str, keras.Variable]:
+def _named_variables(learner: Learner) -> dict[str, keras.Variable]:
     """Every variable of a run by its kind and place. Keras' own names are no help: a second model in a process has others."""
     return {
-        f"{kind}/{i:04d}": variable for kind, variables in host.state.variables.items() for i, variable in enumerate(variables)
+        f"{kind}/{i:04d}": variable for kind, variables in learner.state.variables.items() for i, variable in enumerate(variables)
     }

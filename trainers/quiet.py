@@ -4,10 +4,10 @@ import contextlib
 import gc
 import importlib.util
 import os
-import tempfile
 from collections.abc import Iterator
 
 from modelzoo import check_backend
+from modelzoo.stderr import stderr_held
 
 
 def import_tensorflow() -> None:
@@ -17,25 +17,9 @@ def import_tensorflow() -> None:
     """
     check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    held = contextlib.nullcontext() if importlib.util.find_spec("libtpu") else _stderr_held()
+    held = contextlib.nullcontext() if importlib.util.find_spec("libtpu") else stderr_held()
     with held, _no_garbage_collection():
         import tensorflow  # noqa: F401
-
-
-@contextlib.contextmanager
-def _stderr_held() -> Iterator[None]:
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 @contextlib.contextmanager

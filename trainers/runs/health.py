@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers.engine.host import Host
+from trainers.engine.learner import Learner
 
 log = logging.getLogger("trainers")
 
@@ -28,33 +28,33 @@ def health():
             said.add(kind)
             log.warning("health: %s", text)
 
-    def hook(event: str, host: Host) -> None:
+    def hook(event: str, learner: Learner) -> None:
         nonlocal inspect, train_loss
         if event != "metrics":
             return
-        if host.split == "train":
-            inspect = inspect or _inspection(host)
+        if learner.split == "train":
+            inspect = inspect or _inspection(learner)
             found = inspect()
-            host.metrics.update(found)
+            learner.metrics.update(found)
             _advise_on_layers(found, advise)
-            train_loss = host.metrics["loss"]
-        elif train_loss is not None and host.progress.evaluations_without_best >= 3:
-            loss = host.metrics["loss"]
+            train_loss = learner.metrics["loss"]
+        elif train_loss is not None and learner.progress.evaluations_without_best >= 3:
+            loss = learner.metrics["loss"]
             if loss > _GAP * train_loss:
                 advise("gap", f"overfitting: validation loss {loss:.3g}, training loss {train_loss:.3g}, and no better one in "
-                       f"{host.progress.evaluations_without_best} evaluations. Try dropout, weight decay, augmentation or "
+                       f"{learner.progress.evaluations_without_best} evaluations. Try dropout, weight decay, augmentation or "
                        "patience")  # fmt: skip
 
     return hook
 
 
-def _inspection(host: Host):
+def _inspection(learner: Learner):
     """inspect() -> what is added to the metrics."""
-    names = [variable.path.rpartition("/")[0] or variable.path for variable in host.state.variables["trainable"]]
-    probe, units = _probe(host.model)
+    names = [variable.path.rpartition("/")[0] or variable.path for variable in learner.state.variables["trainable"]]
+    probe, units = _probe(learner.model)
 
     def inspect() -> dict[str, float]:
-        norms, x = host.inspect()
+        norms, x = learner.inspect()
         squares = {kind: dict.fromkeys(names, 0.0) for kind in norms}
         for kind, values in norms.items():
             for name, value in zip(names, values, strict=True):

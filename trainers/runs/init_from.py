@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from safetensors.numpy import load_file
 
-from trainers.engine.workdir import MODEL
+from trainers.runs.workdir import MODEL
 from trainers.remote import local
 
 log = logging.getLogger("trainers")

@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainers.engine.checkpoint import MANIFEST
-from trainers.engine.host import Hook
-from trainers.engine.workdir import CHECKPOINTS, CONFIG, SUMMARY
+from trainers.runs.checkpoint import MANIFEST
+from trainers.engine.learner import Hook
+from trainers.runs.workdir import CHECKPOINTS, CONFIG, SUMMARY
 from trainers.remote import fetch, join, remove, send, told
 
 log = logging.getLogger("trainers")
@@ -47,7 +47,7 @@ def kept_at(address: str) -> Iterator[tuple[Path, Hook]]:
                 remove(join(address, name))
         sent = now
 
-    def hook(event: str, host) -> None:
+    def hook(event: str, learner) -> None:
         made = _files(workdir, f"{CHECKPOINTS}/*/{MANIFEST}") if event == "loop" else {}
         if any(sent.get(name) != stamp for name, stamp in made.items()):
             send_what_is_new()

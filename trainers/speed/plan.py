@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from trainers.engine.device import on_cpu
-from trainers.engine.faster_layers import is_plain_dropout
+from trainers.speed.device import on_cpu
+from trainers.speed.faster_layers import is_plain_dropout
 
 # Forward and backward pass as graph or compiled by XLA; the batch whole, or split into pieces that the cores compute side by
 # side; one step a call, or many in one program, over batches stacked by the host or gathered from a resident data set.
@@ -43,7 +43,7 @@ class Plan:
     Attributes:
       pieces: that a batch is split into.
       steps: that one program may make.
-      faster_layers: whether Keras' layers compute in the forms of trainers.engine.faster_layers.
+      faster_layers: whether Keras' layers compute in the forms of trainers.speed.faster_layers.
     """
 
     name: str
@@ -72,7 +72,7 @@ def make_plan(
     before: str | None = None,
 ) -> Plan:
     """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan. For "measure" too:
-    trainers.engine.measure begins with it.
+    trainers.speed.measure begins with it.
 
     Args:
       resident: whether batches are rows of tensors in memory (Data.can_be_resident).
@@ -89,9 +89,9 @@ def make_plan(
         refusal = _refusal(name, model, strategy, resident)
         if refusal:
             raise ValueError(f"plan {name!r} cannot be used here: {refusal}. Accepted here: {', '.join(NAMES[:2])}, "
-                             f"{', '.join(legal_plans(model, strategy, resident))}")  # fmt: skip
+                             f"{', '.join(supported_plans(model, strategy, resident))}")  # fmt: skip
         return named_plan(name, "asked for", strategy)
-    if before in legal_plans(model, strategy, resident):
+    if before in supported_plans(model, strategy, resident):
         return named_plan(before, "as the run began", strategy)
     return named_plan(*_chosen(model, strategy, resident), strategy)
 
@@ -109,7 +109,7 @@ def _has_xla() -> bool:
     return True
 
 
-def legal_plans(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> list[str]:
+def supported_plans(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> list[str]:
     """Plans that give the same numbers here; those that "measure" compares."""
     return [name for name in PLANS if not _refusal(name, model, strategy, resident)]
 
@@ -143,24 +143,24 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
         return loop, "the device is no CPU"
     if not on_cpu(strategy):
         return "xla", "the devices are no CPUs"
-    legal = legal_plans(model, strategy, resident)
+    supported = supported_plans(model, strategy, resident)
     if not _has_xla():
         return "graph", "this TensorFlow has no XLA for the CPU"
 
     def split(name: str) -> str:
-        return f"{name}_split" if f"{name}_split" in legal else name
+        return f"{name}_split" if f"{name}_split" in supported else name
 
     if _has(model, _CONVOLUTIONS):
         return split("graph"), "on a CPU, XLA is slower with convolutions"
     if _has(model, _RECURRENT) and any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers()):
         return "graph", "on a CPU, XLA is slower with recurrence in bfloat16"
-    if _has(model, _RECURRENT) and strategy.num_replicas_in_sync == 1 and "xla_split" not in legal:
+    if _has(model, _RECURRENT) and strategy.num_replicas_in_sync == 1 and "xla_split" not in supported:
         return "graph", "on a CPU, XLA of a whole batch is slower with recurrence"
     sequences = _has(model, (*_SEQUENCES, *_RECURRENT))
     dropouts = [layer for layer in model._flatten_layers() if isinstance(layer, layers.Dropout)]
     if any(layer.rate and not is_plain_dropout(layer) for layer in dropouts):
         return split("graph") if sequences else "graph", "on a CPU, XLA is slower with dropout of whole channels"
-    if loop in legal and not sequences:
+    if loop in supported and not sequences:
         return loop, "on a CPU, many steps of a dense net are fastest in one program"
     return split("xla"), "on a CPU, XLA is faster without convolutions"
 

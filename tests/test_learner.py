@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import array_data, make_host, weights
+from helpers import array_data, make_learner, weights
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -27,12 +27,15 @@ def split_data() -> Data:
     return Data(spec, {"train": Split(X[:37], Y[:37]), "validation": Split(X[37:], Y[37:])}, ArrayEncoder())
 
 
-def run(host, data, steps, hooks=(), **table):
+def run(learner, data, steps, hooks=(), **table):
     """The events of a training, as (event, step)."""
     events = []
     table = Timetable(total_steps=steps, steps_per_epoch=5, **table)
-    host.fit(
-        data, batch_size=8, timetable=table, hooks=[lambda event, host: events.append((event, host.progress.step)), *hooks]
+    learner.fit(
+        data,
+        batch_size=8,
+        timetable=table,
+        hooks=[lambda event, learner: events.append((event, learner.progress.step)), *hooks],
     )
     return events
 
@@ -47,7 +50,7 @@ def test_a_timetable_stops_where_something_is_due():
 
 
 def test_events_come_in_order(one_replica):
-    events = run(make_host(net, split_data(), one_replica), split_data(), 10, eval_every_steps=5)
+    events = run(make_learner(net, split_data(), one_replica), split_data(), 10, eval_every_steps=5)
     assert events[0] == ("start", 0)
     assert events[-1] == ("end", 10)
     reports = [e for e in events if e[0] in ("metrics", "evaluated")]
@@ -56,101 +59,101 @@ def test_events_come_in_order(one_replica):
 
 def test_metrics_are_those_of_every_example(one_replica):
     """Each epoch's training metrics weigh 37 examples; the validation is scikit-learn's."""
-    host, data, found = make_host(net, split_data(), one_replica), split_data(), {}
+    learner, data, found = make_learner(net, split_data(), one_replica), split_data(), {}
 
-    def keep(event, host):
+    def keep(event, learner):
         if event == "metrics":
-            found[host.split] = host.metrics
-        if event == "metrics" and host.split == "train":
-            found["weight"] = float(host.progress.sums["weight"])
+            found[learner.split] = learner.metrics
+        if event == "metrics" and learner.split == "train":
+            found["weight"] = float(learner.progress.sums["weight"])
 
-    run(host, data, 5, [keep], eval_every_steps=5)
+    run(learner, data, 5, [keep], eval_every_steps=5)
     assert found["weight"] == 37
-    p = keras.ops.convert_to_numpy(keras.ops.softmax(host.model(X[37:])))
+    p = keras.ops.convert_to_numpy(keras.ops.softmax(learner.model(X[37:])))
     wanted = log_loss(Y[37:], p.astype(np.float64), labels=[0, 1, 2]), accuracy_score(Y[37:], p.argmax(1))
     assert (found["validation"]["loss"], found["validation"]["accuracy"]) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_predictions_are_those_of_keras_in_order(one_replica, two_replicas):
     for strategy in (one_replica, two_replicas):
-        host = make_host(net, split_data(), strategy)
-        found = host.predict(split_data(), "validation", 8)
-        np.testing.assert_allclose(found, host.model(X[37:]), rtol=0, atol=1e-6)
+        learner = make_learner(net, split_data(), strategy)
+        found = learner.predict(split_data(), "validation", 8)
+        np.testing.assert_allclose(found, learner.model(X[37:]), rtol=0, atol=1e-6)
 
 
 def test_how_steps_are_grouped_changes_no_bit(one_replica):
     """One step a loop, or as many as go: weights and reported sums are the same."""
     found = []
     for options in (dict(stops=tuple(range(1, 20))), dict()):
-        host, sums = make_host(net, split_data(), one_replica), []
+        learner, sums = make_learner(net, split_data(), one_replica), []
 
-        def keep(event, host, sums=sums):
+        def keep(event, learner, sums=sums):
             if event == "metrics":
-                sums.append(dict(host.metrics))
+                sums.append(dict(learner.metrics))
 
-        run(host, split_data(), 20, [keep], eval_every_steps=10, **options)
-        found.append((sums, weights(host.model)))
+        run(learner, split_data(), 20, [keep], eval_every_steps=10, **options)
+        found.append((sums, weights(learner.model)))
     assert found[0][0] == found[1][0]
     assert all(np.array_equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
 
 
 @pytest.mark.parametrize(("monitor", "sign"), [("loss", 1), ("accuracy", -1)])
 def test_the_best_weights_are_kept_and_patience_ends(monitor, sign, one_replica):
-    host = make_host(net, split_data(), one_replica, optimizer=dict(name="adam", learning_rate=0.2))
+    learner = make_learner(net, split_data(), one_replica, optimizer=dict(name="adam", learning_rate=0.2))
     seen = []
 
-    def keep(event, host):
+    def keep(event, learner):
         if event == "evaluated":
-            seen.append((host.metrics[monitor], host.is_best, weights(host.model)))
+            seen.append((learner.metrics[monitor], learner.is_best, weights(learner.model)))
 
-    run(host, split_data(), 200, [keep], eval_every_steps=5, monitor=monitor, patience=3)
+    run(learner, split_data(), 200, [keep], eval_every_steps=5, monitor=monitor, patience=3)
     values = [sign * value for value, _, _ in seen]
     best = int(np.argmin(values))  # the first of equals
     assert len(values) == best + 1 + 3 < 40, "three evaluations without a better one"
     assert [is_best for _, is_best, _ in seen] == [value < min([np.inf, *values[:i]]) for i, value in enumerate(values)]
-    assert (host.progress.best_step, host.progress.best) == (5 * (best + 1), sign * values[best])
-    host.set_weights(host.progress.best_weights)
-    assert all(np.array_equal(a, b) for a, b in zip(weights(host.model), seen[best][2], strict=True))
+    assert (learner.progress.best_step, learner.progress.best) == (5 * (best + 1), sign * values[best])
+    learner.set_weights(learner.progress.best_weights)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(learner.model), seen[best][2], strict=True))
 
 
 def test_a_metric_that_is_not_there_is_told(one_replica):
     with pytest.raises(ValueError, match="unknown metric to monitor: 'acc'. Accepted: loss, accuracy"):
-        run(make_host(net, split_data(), one_replica), split_data(), 5, monitor="acc")
+        run(make_learner(net, split_data(), one_replica), split_data(), 5, monitor="acc")
 
 
 def test_a_hook_may_stop(one_replica):
-    host = make_host(net, split_data(), one_replica)
-    events = run(host, split_data(), 1000, [lambda event, host: host.stop() if host.progress.step >= 3 else None])
+    learner = make_learner(net, split_data(), one_replica)
+    events = run(learner, split_data(), 1000, [lambda event, learner: learner.stop() if learner.progress.step >= 3 else None])
     assert events[-1][0] == "end"
-    assert 3 <= host.progress.step < 1000
+    assert 3 <= learner.progress.step < 1000
 
 
 def test_the_average_is_evaluated_and_the_weights_go_on(one_replica):
     optimizer = dict(name="sgd", learning_rate=0.5, use_ema=True, ema_momentum=0.9)
-    host, data = make_host(net, split_data(), one_replica, optimizer=optimizer), split_data()
+    learner, data = make_learner(net, split_data(), one_replica, optimizer=optimizer), split_data()
     average = None
     for step in range(1, 6):
-        run(host, data, step)
-        now = weights(host.model)
+        run(learner, data, step)
+        now = weights(learner.model)
         average = now if average is None else [0.9 * a + 0.1 * b for a, b in zip(average, now, strict=True)]
-    for found, wanted in zip(host.weights(), average, strict=True):
+    for found, wanted in zip(learner.weights(), average, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
-    raw, before = host.evaluate(data, "validation", 8)["loss"], weights(host.model)
-    host.set_weights(host.weights())
-    assert host.evaluate(data, "validation", 8)["loss"] == pytest.approx(raw, abs=1e-6)
-    assert not np.array_equal(weights(host.model)[0], before[0])
+    raw, before = learner.evaluate(data, "validation", 8)["loss"], weights(learner.model)
+    learner.set_weights(learner.weights())
+    assert learner.evaluate(data, "validation", 8)["loss"] == pytest.approx(raw, abs=1e-6)
+    assert not np.array_equal(weights(learner.model)[0], before[0])
 
 
 def test_a_batch_must_split_evenly(two_replicas):
-    host = make_host(net, split_data(), two_replicas, accumulate=2)
+    learner = make_learner(net, split_data(), two_replicas, accumulate=2)
     with pytest.raises(ValueError, match=r"batch_size must be a multiple of 4 \(replicas x accumulate: 2 x 2\). Received: 6"):
-        host.fit(split_data(), batch_size=6, timetable=Timetable(total_steps=1, steps_per_epoch=1))
+        learner.fit(split_data(), batch_size=6, timetable=Timetable(total_steps=1, steps_per_epoch=1))
 
 
 def test_each_function_is_traced_once(one_replica):
-    host, data = make_host(net, split_data(), one_replica), split_data()
-    run(host, data, 20, eval_every_steps=5, log_every_steps=3)
-    functions = [host._loops[1]._loop, host._eval_loop, host.train_step.loss_and_gradients, host.train_step.updated]
+    learner, data = make_learner(net, split_data(), one_replica), split_data()
+    run(learner, data, 20, eval_every_steps=5, log_every_steps=3)
+    functions = [learner._loops[1]._loop, learner._eval_loop, learner.train_step.loss_and_gradients, learner.train_step.updated]
     assert [f.experimental_get_tracing_count() for f in functions] == [1, 1, 1, 1]
 
 
@@ -172,6 +175,6 @@ def test_strategies(one_replica):
 
 def test_a_host_needs_no_validation(one_replica):
     data = array_data(X, Y, num_classes=3, shuffle=True)
-    host = make_host(net, data, one_replica)
-    assert [e for e, _ in run(host, data, 5)].count("evaluated") == 0
-    assert host.progress.best_weights == []
+    learner = make_learner(net, data, one_replica)
+    assert [e for e, _ in run(learner, data, 5)].count("evaluated") == 0
+    assert learner.progress.best_weights == []

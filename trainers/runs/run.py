@@ -15,22 +15,22 @@ import tensorflow as tf
 import modelzoo
 from trainers.config import Config
 from trainers.data.pipeline import STATE_FILE, Data, Spec, check_same_data, load_data, save_state
-from trainers.engine.bucket import kept_at
-from trainers.engine.checkpoint import Saving, checkpoints, newest_good, restore
-from trainers.engine.device import device_name, gains_from_bfloat16, peak_operations
-from trainers.engine.finished import targets
-from trainers.engine.health import health
-from trainers.engine.host import Hook, Host
-from trainers.engine.init_from import init_from as take_weights
-from trainers.engine.measure import measure_plan
+from trainers.runs.bucket import kept_at
+from trainers.runs.checkpoint import Saving, checkpoints, newest_good, restore
+from trainers.speed.device import device_name, gains_from_bfloat16, peak_operations
+from trainers.runs.finished import targets
+from trainers.runs.health import health
+from trainers.engine.learner import Hook, Learner
+from trainers.runs.init_from import init_from as take_weights
+from trainers.speed.measure import measure_plan
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
-from trainers.engine.plan import make_plan
+from trainers.speed.plan import make_plan
 from trainers.engine.progress import Timetable
-from trainers.engine.remat import rematerialize
+from trainers.speed.remat import rematerialize
 from trainers.engine.signals import on_signal
-from trainers.engine.strategy import HostOf, host_of, make_strategy
-from trainers.engine.workdir import (
+from trainers.engine.strategy import Process, process_of, make_strategy
+from trainers.runs.workdir import (
     CHECKPOINTS,
     CONFIG,
     DATA,
@@ -70,14 +70,14 @@ def run(
     goes on to the same bits as if nothing had happened.
 
     Args:
-      workdir: folder of the run, or an address (trainers.engine.bucket); made once everything that can be wrong with config and
+      workdir: folder of the run, or an address (trainers.runs.bucket); made once everything that can be wrong with config and
         data has been looked at. On many hosts, one that all of them see.
-      strategy, plan: by name (trainers.engine.strategy, trainers.engine.plan).
+      strategy, plan: by name (trainers.engine.strategy, trainers.speed.plan).
       data_dir: where data sets and files are looked for.
-      init_from: another run's folder, or a file of weights, to begin with (trainers.engine.init_from).
+      init_from: another run's folder, or a file of weights, to begin with (trainers.runs.init_from).
       saving: when checkpoints are made; None for Saving's defaults.
       profile_steps: first and last step of a profiler's trace.
-      hooks: called as hook(event, host); see Host.
+      hooks: called as hook(event, learner); see Learner.
 
     Returns:
       The summary, as in summary.json.
@@ -95,7 +95,7 @@ def run(
     if _is_finished(workdir, config, init_from):
         return read_json(workdir / SUMMARY)
     devices = make_strategy(strategy)
-    place, is_new = host_of(devices), not workdir.exists()
+    place, is_new = process_of(devices), not workdir.exists()
     with contextlib.ExitStack() as stack:
         if place.is_chief and not is_new:
             stack.enter_context(locked(workdir))
@@ -111,7 +111,7 @@ def run(
         if place.is_chief and not before:
             save_state(ready.data, workdir / DATA)
             where = {"strategy": strategy, "data_dir": data_dir, "devices": [d.name for d in tf.config.list_logical_devices()]}
-            chosen = {"name": ready.host.plan.name, "reason": ready.host.plan.reason}
+            chosen = {"name": ready.learner.plan.name, "reason": ready.learner.plan.reason}
             record = {"config": config.to_dict(), "seed": config.seed, "init_from": init_from, "plan": chosen, **where}
             write_json(workdir / CONFIG, {**record, "versions": _versions()})
         stack.enter_context(_lost_workers_told(place))
@@ -125,7 +125,7 @@ class _Ready:
 
     config: Config
     data: Data
-    host: Host
+    learner: Learner
     timetable: Timetable
     arguments: dict  # of the model
 
@@ -164,40 +164,40 @@ def _prepare(config, workdir, devices, plan, data_dir, init_from, before, profil
         before=before and before["plan"]["name"],
     )  # fmt: skip
     options = dict(seed=config.seed, accumulate=config.accumulate, as_float=data.as_float)
-    host = Host(model, task, optimizer, devices, chosen, **options)
-    host.peak_operations = peak_operations(device_name(devices), devices.num_replicas_in_sync)
-    if host.peak_operations:  # forward and backward pass are three times the forward pass, a multiply-add two operations
+    learner = Learner(model, task, optimizer, devices, chosen, **options)
+    learner.peak_operations = peak_operations(device_name(devices), devices.num_replicas_in_sync)
+    if learner.peak_operations:  # forward and backward pass are three times the forward pass, a multiply-add two operations
         name, rest = arguments["name"], {k: v for k, v in arguments.items() if k != "name"}
-        host.operations_per_example = 6.0 * modelzoo.model_info(name, **rest).multiply_adds
-    host.check_batch_size(config.batch_size)
-    host.check_monitor(data, config.batch_size, config.monitor)
+        learner.operations_per_example = 6.0 * modelzoo.model_info(name, **rest).multiply_adds
+    learner.check_batch_size(config.batch_size)
+    learner.check_monitor(data, config.batch_size, config.monitor)
     if plan == "measure" and not before:
         options = dict(total_steps=timetable.total_steps, deterministic=config.deterministic)
-        measure_plan(host, data, batch_size=config.batch_size, **options)
+        measure_plan(learner, data, batch_size=config.batch_size, **options)
     if config.patience and "validation" not in data.spec.examples:
         log.warning("patience does nothing: the data has no validation split")
-    return _Ready(config, data, host, timetable, arguments)
+    return _Ready(config, data, learner, timetable, arguments)
 
 
 def _train(ready: _Ready, workdir: Path, last, before, saving: Saving, profile_steps, hooks, *, is_chief: bool) -> None:
     """From the last checkpoint, if there is one, to the end. All hosts train, the chief writes."""
-    host, config = ready.host, ready.config
-    host.wait_for_all()
+    learner, config = ready.learner, ready.config
+    learner.wait_for_all()
     made_for = fingerprint(workdir / CONFIG, workdir / DATA / STATE_FILE)
     if last:
-        restore(host, last, made_for=made_for)
-    host.check_same_step()
+        restore(learner, last, made_for=made_for)
+    learner.check_same_step()
     reports = _reports(workdir, profile_steps) if is_chief else []
     hooks = [*([health()] if config.health else []), *reports, *hooks]  # health adds to what the others report
     if is_chief:
         _announce(ready, before)
     hooks.append(checkpoints(workdir / CHECKPOINTS, saving, made_for, writes=is_chief))
-    with on_signal(host.interrupt):
-        host.fit(ready.data, batch_size=config.batch_size, timetable=ready.timetable, hooks=hooks)
+    with on_signal(learner.interrupt):
+        learner.fit(ready.data, batch_size=config.batch_size, timetable=ready.timetable, hooks=hooks)
 
 
 @contextlib.contextmanager
-def _lost_workers_told(place: HostOf) -> Iterator[None]:
+def _lost_workers_told(place: Process) -> Iterator[None]:
     errors = tf.errors
     try:
         yield
@@ -218,20 +218,20 @@ def _reports(workdir: Path, profile_steps: tuple[int, int] | None) -> list[Hook]
 
 def _finish(ready: _Ready, workdir: Path, began: float, *, is_chief: bool) -> dict:
     """Save the last and the best model, evaluate the best, report. All hosts compute, the chief writes."""
-    host, data, config, arguments = ready.host, ready.data, ready.config, ready.arguments
-    if host.progress.best_weights and host.progress.best_step < host.progress.step:
+    learner, data, config, arguments = ready.learner, ready.data, ready.config, ready.arguments
+    if learner.progress.best_weights and learner.progress.best_step < learner.progress.step:
         if is_chief:
-            _save_model(host, arguments, config.precision, workdir / LAST)
-        host.set_weights(host.progress.best_weights)
+            _save_model(learner, arguments, config.precision, workdir / LAST)
+        learner.set_weights(learner.progress.best_weights)
     if is_chief:
-        _save_model(host, arguments, config.precision, workdir / MODEL)
-    summary = _summary(host, data, config, began)
+        _save_model(learner, arguments, config.precision, workdir / MODEL)
+    summary = _summary(learner, data, config, began)
     if "test" in data.spec.examples:
-        metrics = host.evaluate(data, "test", config.batch_size)
-        outputs = host.predict(data, "test", config.batch_size)
+        metrics = learner.evaluate(data, "test", config.batch_size)
+        outputs = learner.predict(data, "test", config.batch_size)
         summary = {"test": finite(metrics), **summary}
         if is_chief:
-            summary |= _final_report(host.task, data, metrics, outputs, workdir)
+            summary |= _final_report(learner.task, data, metrics, outputs, workdir)
     if is_chief:
         write_json(workdir / SUMMARY, summary)
     return summary
@@ -276,11 +276,11 @@ def make_model(arguments: dict, precision: str) -> keras.Model:
     return modelzoo.create_model(arguments.pop("name"), **arguments, dtype=_DTYPE_POLICIES[precision])
 
 
-def _save_model(host: Host, arguments: dict, precision: str, path: Path) -> None:
+def _save_model(learner: Learner, arguments: dict, precision: str, path: Path) -> None:
     """The model with the weights to evaluate, built anew outside the strategy."""
     model = make_model(arguments, precision)
     frozen = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
-    for variable, value in zip([*model.trainable_variables, *frozen], host.weights(), strict=True):
+    for variable, value in zip([*model.trainable_variables, *frozen], learner.weights(), strict=True):
         variable.assign(value)
     unfinished = path.with_name(f"unfinished_{path.name}")
     model.save(unfinished)
@@ -304,33 +304,33 @@ def _final_report(task: Task, data: Data, metrics: dict, outputs: np.ndarray, wo
     return added
 
 
-def _summary(host: Host, data: Data, config: Config, began: float) -> dict:
-    progress = host.progress
+def _summary(learner: Learner, data: Data, config: Config, began: float) -> dict:
+    progress = learner.progress
     best = {"step": progress.best_step, config.monitor: progress.best} if progress.best_weights else {}
     return {
         "best": finite(best),
         "steps": progress.step,
-        "parameters": host.model.count_params(),
+        "parameters": learner.model.count_params(),
         "wall_seconds": round(time.time() - began, 1),
         "examples_per_second": round(progress.examples_per_second, 1),
         "waited_for_input": round(progress.share_waited, 3),
-        **({} if host.share_of_peak is None else {"share_of_peak": round(host.share_of_peak, 4)}),
-        "plan": host.plan.name,
+        **({} if learner.share_of_peak is None else {"share_of_peak": round(learner.share_of_peak, 4)}),
+        "plan": learner.plan.name,
         "seed": config.seed,
     }
 
 
 def _announce(ready: _Ready, before: dict | None) -> None:
-    data, host, model, timetable = ready.data, ready.host, ready.host.model, ready.timetable
+    data, learner, model, timetable = ready.data, ready.learner, ready.learner.model, ready.timetable
     examples = ", ".join(f"{count:,} {split}" for split, count in data.spec.examples.items())
     log.info("data: %s examples; x %s", examples, data.spec.input_shape)
     log.info("model: %s, %s parameters", model.name, f"{model.count_params():,}")
-    log.info("plan: %s (%s); %d replicas", host.plan.name, host.plan.reason, host.strategy.num_replicas_in_sync)
-    if gains_from_bfloat16(model, host.strategy):
+    log.info("plan: %s (%s); %d replicas", learner.plan.name, learner.plan.reason, learner.strategy.num_replicas_in_sync)
+    if gains_from_bfloat16(model, learner.strategy):
         log.info("precision: on this CPU bfloat16 is likely to be faster: --config.precision=bfloat16")
     if before:
-        log.info("going on from step %d", host.progress.step)
-        if before["plan"]["name"] != host.plan.name:
+        log.info("going on from step %d", learner.progress.step)
+        if before["plan"]["name"] != learner.plan.name:
             log.warning("the run began with the plan %s, so other bits from here on", before["plan"]["name"])
         changed = [f"{k} {v} then, {_versions()[k]} now" for k, v in before["versions"].items() if v != _versions().get(k)]
         if changed:

@@ -11,28 +11,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers.engine.device import on_cpu
 from trainers.engine.loop import BlockLoop, TrainLoop, make_eval_loop, make_inspection, make_predict, no_bad_steps
-from trainers.engine.plan import Plan
 from trainers.engine.progress import Pace, Progress, Timetable
 from trainers.engine.signals import Interrupted
 from trainers.engine.state import TrainState
 from trainers.engine.step import EvalStep, TrainStep
-from trainers.engine.strategy import agree, host_of
+from trainers.engine.strategy import agree, process_of
+from trainers.speed.device import on_cpu
+from trainers.speed.plan import Plan
 
 log = logging.getLogger("trainers")
 
 Metrics = dict[str, float]
-Hook = Callable[[str, "Host"], None]
+Hook = Callable[[str, "Learner"], None]
 
 _BLOCK_BYTES = 2**25  # of batches that are handed to a program together
 _MOST_TOLD = 10  # bad steps that the console hears of
 
 
-class Host:
+class Learner:
     """A model with its task, optimizer and strategy, ready to be trained and evaluated.
 
-    Hooks are called as hook(event, host) between loops: "start"; after the device made some steps "metrics" if `metrics` of
+    Hooks are called as hook(event, learner) between loops: "start"; after the device made some steps "metrics" if `metrics` of
     `split` are due, "evaluated" after a validation (with `is_best`), then "loop"; "end". `stop()` ends training with an
     evaluation; `interrupt(signal)` leaves it as soon as the state is whole, with the event "interrupted". "diverged" asks to
     roll back to the best checkpoint.
@@ -62,7 +62,7 @@ class Host:
             self.state = TrainState(model, optimizer, seed)
         self.model, self.task, self.optimizer, self.strategy = model, task, optimizer, strategy
         self.seed, self.accumulate = seed, accumulate
-        self.as_float, self._place = as_float, host_of(strategy)
+        self.as_float, self._place = as_float, process_of(strategy)
         self.use(plan)
         self._eval_zeros: dict[str, tf.Tensor] | None = None
         self.progress, self.timetable = Progress(), None

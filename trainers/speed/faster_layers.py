@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from trainers.engine import lstm
-from trainers.engine.threefry import random_16_bits
+from trainers.speed import lstm
+from trainers.speed.threefry import random_16_bits
 
 
 @contextlib.contextmanager

@@ -11,9 +11,8 @@ import keras
 import tensorflow as tf
 
 import modelzoo
-from trainers.engine.host import Host
-from trainers.engine.plan import Plan, legal_plans, named_plan
 from trainers.files import read_json, write_json
+from trainers.speed.plan import Plan, named_plan, supported_plans
 
 log = logging.getLogger("trainers")
 
@@ -22,25 +21,25 @@ _SECONDS_EACH = 0.5
 _HOPELESS = 1.5  # times the best plan's seconds for one step
 
 
-def measure_plan(host: Host, data, *, batch_size: int, total_steps: int, deterministic: bool = False) -> None:
-    """Let the host use the legal plan that trains fastest, and leave its state as it was.
+def measure_plan(learner, data, *, batch_size: int, total_steps: int, deterministic: bool = False) -> None:
+    """Let the learner use the supported plan that trains fastest, and leave its state as it was.
 
-    The host's own plan is tried first; trying the others ends when it has taken 5% of the time that the run will take with
+    The learner's own plan is tried first; trying the others ends when it has taken 5% of the time that the run will take with
     it. What is found is kept on disk for the same model, shapes, device and versions; `deterministic` kernels are others.
     """
-    names = [host.plan.name, *legal_plans(host.model, host.strategy, data.can_be_resident("train"))]
-    if len(set(names)) == 1 or host.strategy.num_replicas_in_sync > 1 or host.plan.name == "strategy":
+    names = [learner.plan.name, *supported_plans(learner.model, learner.strategy, data.can_be_resident("train"))]
+    if len(set(names)) == 1 or learner.strategy.num_replicas_in_sync > 1 or learner.plan.name == "strategy":
         return
-    file = _cache() / f"{_key(host, batch_size, [*names, deterministic])}.json"
+    file = _cache() / f"{_key(learner, batch_size, [*names, deterministic])}.json"
     if file.is_file():
         found = read_json(file)
-        host.use(named_plan(found["plan"], f"measured before: {found['told']}", host.strategy))
+        learner.use(named_plan(found["plan"], f"measured before: {found['told']}", learner.strategy))
         return
-    rates, is_whole = _tried(host, data, batch_size, list(dict.fromkeys(names)), total_steps)
+    rates, is_whole = _tried(learner, data, batch_size, list(dict.fromkeys(names)), total_steps)
     best = max(rates, key=rates.get)
     told = ", ".join(f"{name} {_readable(rate)}" for name, rate in rates.items())
     reason = f"measured: {told}{'' if is_whole else '; the run is too short to try the others'}"
-    host.use(named_plan(best, reason, host.strategy))
+    learner.use(named_plan(best, reason, learner.strategy))
     if is_whole:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -49,20 +48,23 @@ def measure_plan(host: Host, data, *, batch_size: int, total_steps: int, determi
             log.warning("what was measured of plans is not kept: %s", error)
 
 
-def _tried(host: Host, data, batch_size: int, names: list[str], total_steps: int) -> tuple[dict[str, float], bool]:
+def _tried(learner, data, batch_size: int, names: list[str], total_steps: int) -> tuple[dict[str, float], bool]:
     """Steps per second of the plans that were tried, and whether none was left out for want of time."""
-    rates, plans = {}, {name: host.plan if name == host.plan.name else named_plan(name, "", host.strategy) for name in names}
-    before = tf.nest.map_structure(keras.ops.convert_to_numpy, host.state.variables)
+    rates, plans = (
+        {},
+        {name: learner.plan if name == learner.plan.name else named_plan(name, "", learner.strategy) for name in names},
+    )
+    before = tf.nest.map_structure(keras.ops.convert_to_numpy, learner.state.variables)
     began, budget = time.perf_counter(), None
     for name, plan in plans.items():
         if budget is not None and time.perf_counter() - began > budget:
             return rates, False
         try:
-            rate = _rate(host, plan, data, batch_size, max(rates.values(), default=0.0))
+            rate = _rate(learner, plan, data, batch_size, max(rates.values(), default=0.0))
         except tf.errors.UnimplementedError:  # by XLA: a deterministic gradient of max pooling, some operations
             rate = 0.0
         for kind, values in before.items():
-            for variable, value in zip(host.state.variables[kind], values, strict=True):
+            for variable, value in zip(learner.state.variables[kind], values, strict=True):
                 variable.assign(value)
         rates[name] = rate
         if budget is None and rate:
@@ -71,10 +73,10 @@ def _tried(host: Host, data, batch_size: int, names: list[str], total_steps: int
     return rates, True
 
 
-def _rate(host: Host, plan: Plan, data, batch_size: int, best: float) -> float:
+def _rate(learner, plan: Plan, data, batch_size: int, best: float) -> float:
     """Steps per second of a plan; of one step alone if that is hopeless beside the best so far."""
-    host.use(plan)
-    run = host.make_trial(data, batch_size)
+    learner.use(plan)
+    run = learner.make_trial(data, batch_size)
     run(1)  # traces and compiles
     steps, seconds = 1, run(1)
     if best and seconds > _HOPELESS / best:
@@ -93,15 +95,16 @@ def _cache() -> Path:
     return Path(root) / "modelzoo" / "plans"
 
 
-def _key(host: Host, batch_size: int, given: list) -> str:
+def _key(learner, batch_size: int, given: list) -> str:
     """Of everything that the speed depends on, as far as we know."""
-    layers = [(type(layer).__name__, layer.compute_dtype) for layer in host.model._flatten_layers()]
-    shapes = [tuple(v.shape) for variables in host.state.variables.values() for v in variables]
+    layers = [(type(layer).__name__, layer.compute_dtype) for layer in learner.model._flatten_layers()]
+    shapes = [tuple(v.shape) for variables in learner.state.variables.values() for v in variables]
     cpu = Path("/proc/cpuinfo")
     device = next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "") if cpu.exists() else ""
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     facts = [
-        layers, shapes, str(host.model.input_shape), batch_size, host.accumulate, type(host.optimizer).__name__,
-        type(host.task).__name__, given, device, os.cpu_count(), gpus, modelzoo.__version__, tf.__version__, keras.__version__,
+        layers, shapes, str(learner.model.input_shape), batch_size, learner.accumulate, type(learner.optimizer).__name__,
+        type(learner.task).__name__, given, device, os.cpu_count(), gpus,
+        modelzoo.__version__, tf.__version__, keras.__version__,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:32]

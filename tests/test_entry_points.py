@@ -18,7 +18,7 @@ FAST = ["--config=digits_mlp", "--config.epochs=None", "--config.steps=20", "--c
 def call(calls: list[list[str]], folder: Path, **environment: str) -> list[dict]:
     """Each [module, *arguments], one after the other, in `folder`."""
     known = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", **environment}
-    server = [sys.executable, str(TESTS / "door_server.py")]
+    server = [sys.executable, str(TESTS / "entry_point_server.py")]
     result = subprocess.run(server, input=json.dumps(calls), capture_output=True, text=True, cwd=folder, env=known)
     assert result.returncode == 0, result.stderr[-3000:]
     return json.loads(result.stdout)
