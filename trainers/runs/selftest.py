@@ -177,7 +177,9 @@ def _data(size: int = 100, width: int = 16) -> Data:
     return Data(spec, {"train": Split(x, (x[:, 0] > 0).astype(np.int32) + (x[:, 1] > 0))}, ArrayEncoder())
 
 
-def _train(learner: Learner, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True) -> list[float]:
+def _train(
+    learner: Learner, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True
+) -> list[float]:
     """The loss of each step."""
     data, losses = data or _data(), []
 
