@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -15,7 +14,6 @@ from trainers.engine.learner import Learner
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.progress import Timetable
-from trainers.runs.checkpoint import Saving
 from trainers.runs.init_from import init_from as take_weights
 from trainers.runs.workdir import DATA
 from trainers.speed.device import device_name, peak_operations

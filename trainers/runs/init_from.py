@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from safetensors.numpy import load_file
 
-from trainers.runs.workdir import MODEL
 from trainers.remote import local
+from trainers.runs.workdir import MODEL
 
 log = logging.getLogger("trainers")
 
