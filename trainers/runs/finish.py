@@ -14,6 +14,7 @@ from trainers.report.metrics_file import finite
 from trainers.runs.build import Ready, make_model
 from trainers.runs.finished import targets
 from trainers.runs.workdir import LAST, MODEL, SUMMARY
+from trainers.speed.keras_inside import is_seed
 from trainers.tasks import Task
 
 
@@ -41,7 +42,7 @@ def finish(ready: Ready, workdir: Path, began: float, *, is_chief: bool) -> dict
 def _save_model(learner: Learner, arguments: dict, precision: str, path: Path) -> None:
     """The model with the weights to evaluate, built anew outside the strategy."""
     model = make_model(arguments, precision)
-    frozen = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
+    frozen = [v for v in model.non_trainable_variables if not is_seed(v)]
     for variable, value in zip([*model.trainable_variables, *frozen], learner.weights(), strict=True):
         variable.assign(value)
     unfinished = path.with_name(f"unfinished_{path.name}")
