@@ -141,4 +141,6 @@ def padded(batches: Batches, batch_size: int, *, training: bool, start_step: int
     if training:
         steps = batches.steps if own else steps_per_epoch(len(batches), batch_size)
         dataset = dataset.skip(start_step % steps).concatenate(dataset.repeat())
+    else:
+        dataset = dataset.skip(start_step)
     return dataset.map(pad, num_parallel_calls=tf.data.AUTOTUNE)

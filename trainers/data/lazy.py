@@ -10,6 +10,8 @@ from trainers.data.encoders import Encoder, Fields
 from trainers.data.encoders.base import check_finite
 from trainers.data.spec import Indexed, Stream, leaves, mapped
 
+MOST_BYTES_IN_MEMORY = 2 * 2**30  # of a split's x, where nobody says whether it is kept in memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples:

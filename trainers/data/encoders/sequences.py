@@ -10,7 +10,7 @@ log = logging.getLogger("trainers")
 def are_sequences(raw) -> bool:
     """Whether each raw example is a sequence, so that they may differ in length; an array of numbers is not asked."""
     is_list = isinstance(raw, list) or (isinstance(raw, np.ndarray) and raw.dtype == object)
-    return is_list and len(raw) > 0 and isinstance(raw[0], list | tuple | np.ndarray) and np.ndim(raw[0]) > 0
+    return is_list and len(raw) > 0 and all(isinstance(row, list | tuple) or np.shape(row) for row in raw)
 
 
 def longest(raw) -> int:
