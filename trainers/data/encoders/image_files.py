@@ -13,7 +13,7 @@ _LUMA = (19595, 38470, 7471)  # of 65536, ITU-R 601 as Pillow rounds it
 
 def file_reader(encoder: ImageEncoder) -> Callable:
     """read(path) -> uint8 [H, W, C], as the encoder reads files: JPEG and PNG of 8 bits in C++, all others by Pillow. A size
-    that differs is resized, where the two may differ by 1.
+    that differs is resized, where the two differ by 2 of 255 at most.
     """
 
     def by_pillow(path):
