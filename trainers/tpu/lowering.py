@@ -10,7 +10,6 @@ import re
 import keras
 import tensorflow as tf
 
-import modelzoo
 from trainers.config import Config
 from trainers.data.pipeline import bytes_as_float
 from trainers.data.spec import Spec
@@ -18,7 +17,7 @@ from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
-from trainers.runs.build import make_model, model_arguments
+from trainers.runs.build import make_model, model_arguments, multiply_adds
 from trainers.speed.plan import Plan
 from trainers.tasks import make_task
 from trainers.tpu.tiles import Padded, padded_matrices
@@ -100,7 +99,7 @@ def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) 
         check_model(model, spec.input_shape, task)
         _check_static(model)
         state = TrainState(model, optimizer, config.seed)
-        multiply_adds = _multiply_adds(arguments)
+        products = multiply_adds(arguments)
     values = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), dict(state.variables))
     inputs = _batch_shapes(spec, batch // config.accumulate)
     sizes = {kind: _bytes(specs) for kind, specs in values.items()}
@@ -113,7 +112,7 @@ def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) 
     }
     as_float = functools.partial(bytes_as_float, scale=255)
     train = TrainStep(state, task, Plan("strategy", "lowered, not run"), config.accumulate, as_float)
-    return Step(train, batch, values, inputs, held, multiply_adds, padded_matrices(model), arguments)
+    return Step(train, batch, values, inputs, held, products, padded_matrices(model), arguments)
 
 
 def lower(step: Step) -> Program:
@@ -171,14 +170,6 @@ def _batch_shapes(spec: Spec, size: int) -> dict:
 
 def _bytes(specs) -> int:
     return sum(math.prod(s.shape) * s.dtype.size for s in tf.nest.flatten(specs))
-
-
-def _multiply_adds(arguments: dict) -> int | None:
-    arguments = dict(arguments)
-    try:
-        return modelzoo.model_info(arguments.pop("name"), **arguments).multiply_adds
-    except (AttributeError, TypeError, NotImplementedError):  # a subclass of keras.Model has no layers to ask
-        return None
 
 
 def _check_static(model: keras.Model) -> None:
