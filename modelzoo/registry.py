@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-from modelzoo import families
+import modelzoo.families
 
 Builder = Callable[..., keras.Model]
 
@@ -150,8 +150,8 @@ def _module(builder: Builder) -> str:
 
 @functools.cache
 def _import_families() -> None:
-    for module in pkgutil.iter_modules(families.__path__):
-        importlib.import_module(f"{families.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(modelzoo.families.__path__):
+        importlib.import_module(f"modelzoo.families.{module.name}")
 
 
 def find_entry(name: str) -> Entry:
