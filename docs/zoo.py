@@ -41,7 +41,7 @@ def count_model(name: str) -> Counts:
 def count_config(name: str) -> Counts:
     """Of the model that a config trains; None where only the data says what its shapes are."""
     from trainers.config import load_config
-    from trainers.runs.run import model_arguments
+    from trainers.runs.build import model_arguments
     from trainers.tasks import make_task
     from trainers.tpu.shapes import spec_from_shapes
 
