@@ -26,12 +26,6 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
     return _BLOCK.findall(page.read_text())
 
 
-def write_files(page: Path) -> None:
-    for _, title, code in blocks(page):
-        if title:
-            Path(title).write_text(code)
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder to run in; what its modules register is forgotten afterwards."""
@@ -49,26 +43,29 @@ def folder(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", WITH_CODE)
-def test_the_code_of_a_page_runs(page, folder):
-    write_files(ROOT / page)
+def run_page(page: str, *, commands: bool) -> None:
+    """What a reader does: the files, the Python blocks in one session and, if asked for, the commands."""
+    for _, title, code in blocks(ROOT / page):
+        if title:
+            Path(title).write_text(code)
     names = {}
     for language, title, code in blocks(ROOT / page):
         if language == "python" and not title:
             exec(compile(code, page, "exec"), names)
+        if language == "bash" and commands:
+            subprocess.run(["bash", "-ec", code.replace("python ", f"{sys.executable} ")], check=True)
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_the_code_of_a_page_runs(page, folder):
+    run_page(page, commands=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS)
 def test_the_commands_of_a_tutorial_run(page, folder, monkeypatch):
-    """With the files that its code makes."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{folder}")
-    write_files(ROOT / page)
-    for language, title, code in blocks(ROOT / page):
-        if language == "python" and not title:
-            subprocess.run([sys.executable, "-c", code.partition("from trainers")[0]], check=True)
-        if language == "bash":
-            subprocess.run(["bash", "-ec", code.replace("python ", f"{sys.executable} ")], check=True)
+    run_page(page, commands=True)
 
 
 def test_every_page_with_python_is_run():
