@@ -16,7 +16,7 @@ from modelzoo.registry import find_entry
 
 PAGE = Path(__file__).parent / "zoo.md"
 CONFIGS = {file.stem: file for file in sorted((PAGE.parent.parent / "configs").glob("*.py"))}
-Counts = tuple[int, int] | None  # parameters, multiply-adds of one example; None where the data decides
+Counts = tuple[int | None, int | None]  # parameters, multiply-adds of one example; None where that is not known
 
 _SOURCES = "https://github.com/keras-modelzoo/modelzoo/blob/main/"
 _HEAD = """<!-- Written by `python -m docs.zoo`; edit the models' and configs' docstrings instead. -->
@@ -31,15 +31,15 @@ _CONFIGS = "| config | model | data | parameters | multiply-adds | measured |\n|
 
 
 def count_model(name: str) -> Counts:
-    """Of a builder with its defaults; None where an argument has no default."""
+    """Of a builder with its defaults; unknown if an argument has none."""
     info = modelzoo.model_info(name)
     if any(p.default is p.empty for p in info.signature.parameters.values()):
-        return None
+        return None, None
     return info.parameters, info.multiply_adds
 
 
 def count_config(name: str) -> Counts:
-    """Of the model that a config trains; None where only the data says what its shapes are."""
+    """Of the model that a config trains; unknown if only the data itself says what its shapes are."""
     from trainers.config import load_config
     from trainers.runs.build import model_arguments
     from trainers.tasks import make_task
@@ -49,7 +49,7 @@ def count_config(name: str) -> Counts:
     try:
         spec = spec_from_shapes(config)
     except ValueError:
-        return None
+        return None, None
     arguments = model_arguments(config.model.to_dict(), spec, make_task(**config.task.to_dict(), spec=spec))
     info = modelzoo.model_info(arguments.pop("name"), **arguments)
     return info.parameters, info.multiply_adds
@@ -78,14 +78,11 @@ def saved_counts(text: str) -> tuple[dict[str, Counts], dict[str, Counts]]:
 
 def _counts(text: str, column: int) -> dict[str, Counts]:
     rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith(("| `", "| ["))]
-    return {
-        row[1].strip("`[").partition("]")[0]: None if row[column] == "-" else tuple(_number(row[column + i]) for i in (0, 1))
-        for row in rows
-    }
+    return {row[1].strip("`[").partition("]")[0]: (_number(row[column]), _number(row[column + 1])) for row in rows}
 
 
-def _number(text: str) -> int:
-    return int(text.replace(",", ""))
+def _number(text: str) -> int | None:
+    return None if text == "-" else int(text.replace(",", ""))
 
 
 def _model_row(name: str, counts: Counts) -> str:
@@ -112,7 +109,7 @@ def _parts(config: str) -> dict[str, str]:
 
 
 def _cells(counts: Counts) -> str:
-    return "- | -" if counts is None else f"{counts[0]:,} | {counts[1]:,}"
+    return " | ".join("-" if count is None else f"{count:,}" for count in counts)
 
 
 if __name__ == "__main__":
