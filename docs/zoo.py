@@ -27,7 +27,14 @@ model's arguments and layers. Multiply-adds are of one example. A dash: decided 
 are published yet.
 """
 _MODELS = "| model | what it is | parameters | multiply-adds | task | paper | weights | configs |\n|--|--|--:|--:|--|--|--|--|"
-_CONFIGS = "| config | model | data | parameters | multiply-adds | measured |\n|--|--|--|--:|--:|--|"
+_CONFIGS = """## Configs
+
+Test metrics of the model with the best validation loss, and `wall_seconds`, which counts no imports. The command is in each
+config's docstring. The image nets except `digits_cnn`, and the configs for your own files, were measured before the
+[plans](speed.md) that split a batch over the cores; some take less time now.
+
+| config | model | data | parameters | multiply-adds | measured |
+|--|--|--|--:|--:|--|"""
 
 
 def count_model(name: str) -> Counts:
@@ -66,7 +73,7 @@ def page(of_model: Callable[[str], Counts] = count_model, of_config: Callable[[s
         title = inspect.getdoc(importlib.import_module(module)).partition("\n")[0].rstrip(".")
         source = f"[{module}]({_SOURCES}{module.replace('.', '/')}.py)"
         parts.append("\n".join([f"## {title}\n\n{source}\n\n{_MODELS}", *(_model_row(n, of_model(n)) for n in names), ""]))
-    parts.append("\n".join(["## Configs\n", _CONFIGS, *(_config_row(n, of_config(n)) for n in CONFIGS), ""]))
+    parts.append("\n".join([_CONFIGS, *(_config_row(n, of_config(n)) for n in CONFIGS), ""]))
     return "\n".join(parts)
 
 
