@@ -118,6 +118,13 @@ def test_the_zoo_is_up_to_date():
                 assert count(name) == counts, name
 
 
+def test_the_readme_names_models_that_exist():
+    table = (ROOT / "README.md").read_text().partition("## The zoo")[2].partition("\n\n[")[0]
+    named = set(re.findall(r"`(\w+)`", table))
+    assert named
+    assert named <= set(modelzoo.list_models())
+
+
 def public() -> dict[str, object]:
     found = {f"trainers.{name}": getattr(trainers, name) for name in trainers.__all__}
     found |= {f"modelzoo.{name}": getattr(modelzoo, name) for name in modelzoo.__all__}
