@@ -17,7 +17,7 @@ from docs import zoo
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 WITH_CODE = ["README.md", "docs/guide.md", "docs/models.md", "docs/own_data.md", "docs/add_a_model.md", "docs/add_a_task.md"]
-TUTORIALS = ["docs/own_data.md", "docs/add_a_model.md", "docs/add_a_task.md"]
+WITH_COMMANDS = ["docs/own_data.md", "docs/add_a_model.md"]
 _BLOCK = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -62,15 +62,16 @@ def test_the_code_of_a_page_runs(page, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", TUTORIALS)
-def test_the_commands_of_a_tutorial_run(page, folder, monkeypatch):
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_the_commands_of_a_page_run(page, folder, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{folder}")
     run_page(page, commands=True)
 
 
-def test_every_page_with_python_is_run():
-    found = {str(page.relative_to(ROOT)) for page in PAGES if any(block[0] == "python" for block in blocks(page))}
-    assert found == set(WITH_CODE)
+def test_every_page_with_code_is_run():
+    for language, pages in (("python", WITH_CODE), ("bash", WITH_COMMANDS)):
+        found = {str(page.relative_to(ROOT)) for page in PAGES if any(block[0] == language for block in blocks(page))}
+        assert found == set(pages)
 
 
 def commands() -> list[tuple[str, str, str]]:
