@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from trainers.config import load_config
 from trainers.data.pipeline import Data, load_data, load_encoder
-from trainers.data.spec import mapped
 from trainers.engine.learner import Learner
 from trainers.engine.optimizers import make_optimizer
 from trainers.speed.plan import make_plan
@@ -88,14 +87,16 @@ def predict_run(workdir: Path | str, files: Sequence[Path | str]) -> list[tuple[
     data = Data(spec, {}, encoder)
     answers = []
     for file, raw in read:
-        x = tf.nest.map_structure(np.asarray, data.encode(raw))
-        shape = mapped(lambda values: values.shape[1:], x)
-        if shape != spec.input_shape:
-            raise ValueError(f"{file}: the run is for x of shape {spec.input_shape}. Received: {shape}")
+        x = np.asarray(data.encode(raw))
+        if x.shape[1:] != tuple(spec.input_shape):
+            raise ValueError(f"{file}: the run is for x of shape {tuple(spec.input_shape)}. Received: {x.shape[1:]}")
         answers.append((file, task.predictions(np.asarray(model.predict(x, verbose=0)))))
     return answers
 
 
-def targets(data: Data, split: str):
+def targets(data: Data, split: str) -> np.ndarray:
     """y of all examples, in order."""
-    return data.targets(split)
+    arrays = data.arrays(split)
+    if arrays is not None:
+        return arrays.y
+    return np.concatenate([b["y"][b["w"] > 0] for b in data.batches(split, 1024, training=False).as_numpy_iterator()])
