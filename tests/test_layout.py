@@ -56,7 +56,8 @@ def offences(modules: str, forbidden: str, allowed: set[str] = frozenset()) -> l
         (r"trainers\.speed\b", r"trainers\.(?!speed|files|nests)", set()),
         (r"trainers\.engine\b", r"trainers\.(?!engine|speed|files|config|tpu_host|nests)", set()),
         (r"trainers\.data\b", r"trainers\.(?!data|config|files|remote|nests)", {"trainers"}),
-        (r"trainers\.tasks\b", r"trainers\.(?!tasks|config)", set()),
+        (r"trainers\.tasks\b", r"trainers\.(?!tasks|config)", {"trainers.speed.keras_inside"}),
+        (r"trainers\.tasks\.(?!derivative)", r"tensorflow\b", set()),
         (r"trainers\.report\b", r"trainers\.(?!report|config|files)", set()),
         (r"trainers\.(config|files)$", r"(trainers|tensorflow|keras)\b", set()),
         (rf"trainers\.(?!({ENTRY_POINTS})$)", rf"(absl|trainers\.({ENTRY_POINTS}))\b", set()),
@@ -75,7 +76,8 @@ def test_imports_go_one_way(modules, forbidden, allowed):
 def test_names_that_one_file_alone_uses():
     """What communicates between replicas, compiles or reads the command line is in these files."""
     owners = {
-        r"GradientTape|all_reduce": {"trainers.engine.step"},
+        r"GradientTape": {"trainers.engine.update", "trainers.engine.contrast", "trainers.tasks.derivative"},
+        r"all_reduce": {"trainers.engine.update", "trainers.engine.evaluation"},
         r"strategy\.run\b": {"trainers.engine.loop"},
         r"jit_compile": {"trainers.speed.plan", "trainers.diagnosis.probes"},
         r"sys\.argv": {"trainers.cli"},
@@ -90,6 +92,31 @@ def test_names_that_one_file_alone_uses():
                 if re.search(pattern, code):
                     found.add(name_of(file))
         assert found == wanted, pattern
+
+
+KERAS_INSIDE = "trainers.speed.keras_inside"
+NOT_YET = {f"trainers.engine.{name}" for name in ("learner", "loop", "state", "step")}
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """Attributes of others that begin with one underscore, what is imported from within Keras, and names that are private
+    without an underscore.
+    """
+    nodes = list(ast.walk(tree))
+    found = {n.attr for n in nodes if isinstance(n, ast.Attribute) and re.match("_(?!_)", n.attr)}
+    found |= {n.module for n in nodes if isinstance(n, ast.ImportFrom) and re.match(r"keras\.src\b", n.module or "")}
+    words = {getattr(n, "attr", getattr(n, "id", getattr(n, "value", None))) for n in nodes}
+    return found | {word for word in words if isinstance(word, str) and re.fullmatch("inner_loop|seed_generator_state", word)}
+
+
+def test_private_names_of_keras_stand_in_one_file():
+    trees = {name_of(file): ast.parse(file.read_text()) for file in FILES if name_of(file).startswith("trainers")}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    ours = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    ours |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    found = {module: private_names(tree) - ours for module, tree in trees.items()}
+    assert found.pop(KERAS_INSIDE) >= {"keras.src.backend", "_flatten_layers", "inner_loop", "seed_generator_state"}
+    assert {module: names for module, names in found.items() if names and module not in NOT_YET} == {}
 
 
 @pytest.mark.parametrize("package", ["trainers", "modelzoo", "trainers.config"])

@@ -14,12 +14,12 @@ from helpers import assert_close
 
 import modelzoo
 from trainers.data.spec import Spec
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
 from trainers.speed.plan import Plan
 from trainers.speed.remat import rematerialize
-from trainers.tasks import make_task
+from trainers.tasks import Task, make_task
 
 ROOT = Path(__file__).parent.parent
 TOKENS = dict(name="transformer", input_shape=(6,), vocab_size=12, embed_dim=8, depth=2, num_heads=2)
@@ -47,13 +47,15 @@ def gradients(arguments: dict, plan: str = "graph", *, remat: bool, batch_size: 
     model = modelzoo.create_model(arguments["name"], num_classes=3, **{k: v for k, v in arguments.items() if k != "name"})
     if remat:
         rematerialize(model)
-    state = TrainState(model, make_optimizer("sgd", learning_rate=0.1, total_steps=1), seed=0)
+    state = TrainState(model, optimizer_rules({"name": "sgd", "learning_rate": 0.1}), 0, [Task()])
     spec = Spec(input_shape=arguments["input_shape"], examples={"train": batch_size}, num_classes=3)
     step = TrainStep(state, make_task("classify", spec=spec), Plan(plan, "asked for"))
     x = np.random.default_rng(0).integers(1, 12, (batch_size, *arguments["input_shape"]))
     x = tf.constant(x, tf.int32 if "vocab_size" in arguments else tf.float32)
     batch = {"x": x, "y": tf.range(batch_size) % 3, "w": tf.ones(batch_size)}
-    _, found, statistics = step.loss_and_gradients(state.read(), batch, state.draw_seeds(tf.constant(0, tf.int64)))
+    batch["row"] = tf.range(batch_size)
+    seeds = state.draw_seeds(tf.constant(0, tf.int64), tf.constant(0, tf.int64))
+    _, found, statistics = step.objectives[0].loss_and_gradients(state.read(), batch, {}, *seeds)
     return [value.numpy().astype(np.float32) for value in [*found, *statistics.values()]]
 
 
@@ -64,6 +66,34 @@ def test_the_gradients_are_the_same(name, plan):
     assert all(np.any(gradient) for gradient in without[:2])
     scale = max(np.abs(gradient).max() for gradient in without)
     assert_close(with_remat, without, scale * (1e-2 if name == "bfloat16" else 1e-5))
+
+
+def test_a_layer_called_twice_drops_other_units():
+    """The same ones as without rematerialization, in every call, and again in the backward pass."""
+
+    def dropped(remat: bool) -> list[np.ndarray]:
+        keras.utils.set_random_seed(0)
+        inputs, dropout = keras.Input((64,)), keras.layers.Dropout(0.5)
+        model = keras.Model(inputs, [dropout(inputs), dropout(inputs)])
+        if remat:
+            rematerialize(model)
+        (seed,) = dropout.variables
+
+        @tf.function
+        def step(x):
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(x)
+                with keras.StatelessScope([(seed, tf.constant([3, 0]))]) as scope:
+                    outputs = model(x, training=True)
+            return [*outputs, *(tape.gradient(y, x) for y in outputs), scope.get_current_value(seed)]
+
+        return [value.numpy() for value in step(tf.ones((1, 64)))]
+
+    found, expected = dropped(True), dropped(False)
+    assert_close(found, expected, 0)
+    first, second, by_first, by_second, _ = found
+    assert np.any(first != second)
+    assert_close([by_first, by_second], [first, second], 0)
 
 
 @pytest.mark.slow

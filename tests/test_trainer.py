@@ -183,7 +183,7 @@ def test_a_schedule_spans_each_fit():
     for _ in range(2):
         trainer.fit((X, Y), epochs=2, hooks=[keep], verbose=False)
     assert rates == pytest.approx([0.005, 0.0] * 2, abs=1e-8)
-    assert int(trainer._learner.state.optimizer.iterations.numpy()) == trainer._learner.progress.step
+    assert int(trainer._learner.state.optimizers[0].iterations.numpy()) == trainer._learner.progress.step
 
 
 def test_epochs_of_a_second_fit_are_whole():

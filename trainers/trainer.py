@@ -11,7 +11,7 @@ from trainers.data.adapt import as_data
 from trainers.data.pipeline import Data, Spec
 from trainers.engine.learner import Hook, Learner, Metrics
 from trainers.engine.model_check import check_model
-from trainers.engine.optimizers import make_optimizer, make_pure
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.progress import Progress, Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.report import console
@@ -140,14 +140,14 @@ class Trainer:
         """The model's outputs for arrays x, in order."""
         size = len(tf.nest.flatten(x)[0])
         found = as_data({"train": (x, np.zeros(size, np.int32))})
-        return self._ready(found, batch_size).predict(found, "train", batch_size)
+        return self._ready(found, batch_size).answers(found, "train", batch_size)
 
     def _ready(self, data: Data, batch_size: int) -> Learner:
         """The learner, made when it is known what x is."""
         if self._learner is None:
             task = self._make_task(self._num_outputs(data, batch_size))
-            check_model(self.model, data.spec.input_shape, task)
-            self._as_float = data.as_float
+            check_model(self.model, data.spec, task)
+            self._decode = data.decode
             self._facts = dict(resident=data.can_be_resident("train"))
             self._learner = self._make_host(task, total_steps=1)
         self._learner.check_batch_size(batch_size)
@@ -157,16 +157,15 @@ class Trainer:
         return self._learner
 
     def _make_host(self, task: Task, **steps: int) -> Learner:
-        with self._strategy.scope():
-            optimizer = self._make_optimizer(**steps)
+        optimizers = optimizer_rules(self._optimizer, **steps)
         plan = make_plan(self._plan, self.model, self._strategy, **self._facts)
-        options = dict(seed=self._seed, accumulate=self._accumulate, as_float=self._as_float)
-        return Learner(self.model, task, optimizer, self._strategy, plan, **options)
+        options = dict(seed=self._seed, accumulate=self._accumulate, decode=self._decode)
+        return Learner(self.model, task, optimizers, self._strategy, plan, **options)
 
     def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int) -> Learner:
         """The learner with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
         variables = learner.state.variables["optimizer"]
-        first = int(keras.ops.convert_to_numpy(learner.state.optimizer.iterations))
+        first = int(keras.ops.convert_to_numpy(learner.state.optimizers[0].iterations))
         new = self._make_host(learner.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
         for variable, before in zip(new.state.variables["optimizer"], variables, strict=True):
             variable.assign(keras.ops.convert_to_numpy(before))
@@ -190,12 +189,6 @@ class Trainer:
         )  # fmt: skip
         given = {"name": self._task} if isinstance(self._task, str) else {"name": "classify", **self._task}
         return make_task(**given, spec=spec)
-
-    def _make_optimizer(self, **steps: int) -> keras.optimizers.Optimizer:
-        if isinstance(self._optimizer, keras.optimizers.Optimizer):
-            return make_pure(self._optimizer)
-        given = {"name": self._optimizer} if isinstance(self._optimizer, str) else self._optimizer
-        return make_optimizer(**given, **steps)
 
     def _in_strategy(self, model: keras.Model) -> keras.Model:
         """The model itself if its variables are where the strategy computes, else a copy."""

@@ -16,13 +16,13 @@ import modelzoo
 from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
-from trainers.runs import checkpoint
-from trainers.speed.device import device_name, on_cpu, peak_operations
 from trainers.engine.learner import Learner
-from trainers.engine.optimizers import make_optimizer
-from trainers.speed.plan import supported_plans, make_plan
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
+from trainers.runs import checkpoint
+from trainers.speed.device import device_name, on_cpu, peak_operations
+from trainers.speed.plan import make_plan, supported_plans
 from trainers.tasks import make_task
 
 _CLASSES = 3
@@ -115,14 +115,13 @@ def _family(strategy, name: str):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = modelzoo.create_model(name, **arguments)
-        optimizer = make_optimizer("adam", total_steps=1)
     size, shape = 8 * strategy.num_replicas_in_sync, model.input_shape[1:]
     vocab = arguments.get("vocab_size")
     x = rng.integers(1, vocab, (size, *shape)).astype(np.int32) if vocab else rng.random((size, *shape), np.float32)
     classes = max(model.output_shape[-1], 2)
     spec = Spec(input_shape=shape, examples={"train": size}, num_classes=classes)
     data = Data(spec, {"train": Split(x, rng.integers(0, classes, size).astype(np.int32))}, ArrayEncoder())
-    learner = Learner(model, make_task("classify", spec), optimizer, strategy, make_plan("auto", model, strategy))
+    learner = Learner(model, make_task("classify", spec), optimizer_rules("adam"), strategy, make_plan("auto", model, strategy))
     loss = _train(learner, 1, data, size)[0]
     return math.isfinite(loss), f"loss {loss:.4f}", "a finite loss"
 
@@ -140,9 +139,10 @@ def _throughput(strategy) -> dict:
             model = keras.Sequential([keras.Input((width,)), *body, layers.Dense(_CLASSES, dtype="float32")])
         finally:
             keras.config.set_dtype_policy("float32")
-        optimizer = make_optimizer("sgd", total_steps=1)
     data = _data(batch, width)
-    learner = Learner(model, make_task("classify", data.spec), optimizer, strategy, make_plan("auto", model, strategy))
+    learner = Learner(
+        model, make_task("classify", data.spec), optimizer_rules("sgd"), strategy, make_plan("auto", model, strategy)
+    )
     _train(learner, 20, data, batch, every_step=False)
     before = learner.progress.examples, learner.progress.seconds
     _train(learner, 100, data, batch, every_step=False)
@@ -160,9 +160,9 @@ def _learner(strategy, *, plan: str = "auto") -> Learner:
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = keras.Sequential([keras.Input((16,)), layers.Dense(32, "relu", name="a"), layers.Dense(_CLASSES, name="b")])
-        optimizer = make_optimizer("adam", learning_rate=1e-2, total_steps=100, use_ema=True, schedule={"name": "cosine"})
+    optimizers = optimizer_rules(dict(name="adam", learning_rate=1e-2, use_ema=True, schedule="cosine"), total_steps=100)
     return Learner(
-        model, make_task("classify", _data().spec), optimizer, strategy, make_plan(plan, model, strategy, resident=True)
+        model, make_task("classify", _data().spec), optimizers, strategy, make_plan(plan, model, strategy, resident=True)
     )
 
 
@@ -177,7 +177,9 @@ def _data(size: int = 100, width: int = 16) -> Data:
     return Data(spec, {"train": Split(x, (x[:, 0] > 0).astype(np.int32) + (x[:, 1] > 0))}, ArrayEncoder())
 
 
-def _train(learner: Learner, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True) -> list[float]:
+def _train(
+    learner: Learner, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True
+) -> list[float]:
     """The loss of each step."""
     data, losses = data or _data(), []
 
