@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import itertools
 import logging
 import operator
 import pkgutil
@@ -16,11 +15,12 @@ from trainers.data import sources
 from trainers.data.augment import make_augment
 from trainers.data.batches import batches_of_arrays, batches_of_stream, indices_of_batches, padded
 from trainers.data.delimited import is_number
-from trainers.data.encoders import ENCODERS, ArrayEncoder, Encoder, ImageEncoder
+from trainers.data.encoders import ENCODERS, ArrayEncoder, Encoder, ImageEncoder, TableEncoder
 from trainers.data.encoders.base import check_finite
 from trainers.data.encoders.image import is_images
 from trainers.data.order import batch_indices, permuted_in_windows, steps_per_epoch
 from trainers.data.spec import Batches, Source, Spec, Split, Stream
+from trainers.data.splitting import warn_of_shared
 from trainers.files import read_json, write_json
 
 log = logging.getLogger("trainers")
@@ -190,7 +190,7 @@ def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None 
             names = _class_names(source.splits["train"])
     numbered = source.class_names is not None
     splits = {split: _encoded(split, raw, encoder, names, numbered) for split, raw in source.splits.items()}
-    _warn_of_shared_rows(splits)
+    _warn_of_shared_rows(splits, encoder)
     return Data(_spec(splits, encoder, names), splits, encoder, augment)
 
 
@@ -322,14 +322,8 @@ def _spec(splits: dict[str, Split | Stream], encoder: Encoder, names: tuple[str,
     return Spec(num_classes=len(names), class_names=tuple(names), class_counts=counts, **common)
 
 
-def _warn_of_shared_rows(splits: dict[str, Split | Stream]) -> None:
-    rows = {
-        name: [hash(row.tobytes()) for row in s.x]
-        for name, s in splits.items()
-        if isinstance(s, Split) and isinstance(s.x, np.ndarray)
-    }
-    for first, second in itertools.combinations(rows, 2):
-        known = set(rows[first])
-        shared = sum(row in known for row in rows[second])
-        if shared:
-            log.warning("%d of %d examples of split %s stand in split %s too", shared, len(rows[second]), second, first)
+def _warn_of_shared_rows(splits: dict[str, Split | Stream], encoder: Encoder) -> None:
+    if isinstance(encoder, TableEncoder):
+        return  # its source compares whole rows, with the columns that are left out
+    arrays = {name: s.x for name, s in splits.items() if isinstance(s, Split) and isinstance(s.x, np.ndarray)}
+    warn_of_shared({name: [hash(row.tobytes()) for row in x] for name, x in arrays.items()})
