@@ -5,10 +5,11 @@ from collections.abc import Collection
 from datetime import datetime
 
 _CURRENCIES = "$€£¥₹"
+_SIGN = r"[-+\u2212]?"  # the minus sign of typography, too
 _GROUPS = {".": r",'\s", ",": r".'\s"}  # what may stand between thousands, by the decimal mark
 _NUMBERS = {
     decimal: re.compile(
-        rf"([-+−]?)([{_CURRENCIES}]?)\s?([-+−]?)(\d+|[1-9]\d{{0,2}}(?P<group>[{groups}])\d{{3}}(?:(?P=group)\d{{3}})*)?"
+        rf"({_SIGN})([{_CURRENCIES}]?)\s?({_SIGN})(\d+|[1-9]\d{{0,2}}(?P<group>[{groups}])\d{{3}}(?:(?P=group)\d{{3}})*)?"
         rf"(?:[{decimal}](\d*))?(e[-+]?\d+)?\s?([{_CURRENCIES}%]?)",
         re.IGNORECASE,
     )
@@ -44,7 +45,7 @@ def read_number(cell: str, decimal: str = ".") -> tuple[float, str] | None:
     if not (whole or fraction):
         return None
     digits = (whole or "0").replace(group or " ", "")
-    signs = (sign + inner).replace("−", "-")
+    signs = (sign + inner).replace("\u2212", "-")
     if len(signs) > 1:
         return None
     value = float(f"{signs}{digits}.{fraction or 0}{exponent or ''}")

@@ -9,7 +9,7 @@ import json
 import zlib
 from pathlib import Path
 
-from trainers.data.cells import is_number, is_value
+from trainers.data.cells import is_value
 
 csv.field_size_limit(2**27)
 

@@ -14,7 +14,7 @@ from trainers.config import construct, find_by_name
 from trainers.data import sources
 from trainers.data.augment import make_augment
 from trainers.data.batches import batches_of_arrays, batches_of_stream, indices_of_batches, padded
-from trainers.data.delimited import is_number
+from trainers.data.cells import is_number
 from trainers.data.encoders import ENCODERS, ArrayEncoder, Encoder, ImageEncoder, TableEncoder
 from trainers.data.encoders.base import check_finite
 from trainers.data.encoders.image import is_images
@@ -188,6 +188,7 @@ def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None 
         encoder.fit(_raw_x(source.splits["train"]))
         if names is None and not source.is_number:
             names = _class_names(source.splits["train"])
+        _check_there_is_something_to_learn(source.splits["train"], names)
     numbered = source.class_names is not None
     splits = {split: _encoded(split, raw, encoder, names, numbered) for split, raw in source.splits.items()}
     _warn_of_shared_rows(splits, encoder)
@@ -250,6 +251,13 @@ def _class_names(train: Split | Stream) -> tuple[str, ...] | None:
         return tuple(str(k) for k in range(np.shape(y)[1]))
     labels = set(map(str, np.asarray(y).tolist()))
     return tuple(sorted(labels, key=lambda label: (not is_number(label), float(label) if is_number(label) else 0, label)))
+
+
+def _check_there_is_something_to_learn(train: Split | Stream, names: tuple[str, ...] | None) -> None:
+    if names is not None and len(names) < 2:
+        raise ValueError(f"the target has one class, {', '.join(names)}: there is nothing to tell apart")
+    if names is None and isinstance(train, Split) and len(train) and np.all(train.y == train.y[:1]):
+        raise ValueError(f"the target is {train.y[0]} in all {len(train)} training examples: there is nothing to learn")
 
 
 def _encoded(name: str, raw: Split | Stream, encoder: Encoder, names: tuple[str, ...] | None, numbered: bool) -> Split | Stream:

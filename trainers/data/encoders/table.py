@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.cells import date_formats, is_number, number_format, other_reading, read_date, read_number
+from trainers.data.cells import date_formats, number_format, other_reading, read_date, read_number
 from trainers.data.delimited import Layout, Row, named, read_records
 from trainers.data.encoders.base import Encoder
 
@@ -102,10 +102,8 @@ class TableEncoder(Encoder):
         if name not in self.categorical:
             column = self._number(name, counts) or self._date(name, counts)
             if column:
-                values = _read(column, cells, missing, rows)
-                return (
-                    _parts(column, values[~missing], missing) if column.date else [_scaled(column, values[~missing], missing)]
-                )
+                known = _read(column, cells, missing, rows)[~missing]
+                return _parts(column, known, missing) if column.date else [_scaled(column, known, missing)]
             _warn_of_odd_cells(name, counts)
             if len(counts) > max(20, len(known) // 2):
                 log.warning("column %r is left out: it looks like an id, %d texts in %d rows", name, len(counts), len(known))
@@ -126,11 +124,9 @@ class TableEncoder(Encoder):
             value, mark = read_number(other, decimal)[0], ".,"[decimal == "."]
             log.warning("column %r: %r is read as %g; decimal=%r reads it otherwise", name, other, value, mark)
         values = [read_number(cell, decimal)[0] for cell in counts]
-        if len(counts) == sum(counts.values()) > 20 and all(value % 1 == 0 for value in values):
-            if max(values) - min(values) + 1 <= 2 * len(values):
-                log.warning(
-                    "column %r looks like an id: another whole number in each row; drop=(%r,) leaves it out", name, name
-                )
+        distinct = len(counts) == sum(counts.values()) > 20 and all(value % 1 == 0 for value in values)
+        if distinct and max(values) - min(values) + 1 <= 2 * len(values):
+            log.warning("column %r looks like an id: another whole number in each row; drop=(%r,) leaves it out", name, name)
         return Column(name=name, decimal=decimal, currency=currency)
 
     def _date(self, name: str, counts: dict[str, int]) -> Column | None:
@@ -148,9 +144,7 @@ class TableEncoder(Encoder):
         if not len(raw):
             raise ValueError(f"there must be a row or more, with the cells {', '.join(self.names)}. Received: none")
         names = getattr(raw[0], "names", None) or self.names
-        lacking = [name for name in self.names if name not in names]
-        if lacking:
-            raise ValueError(f"{raw[0].path} lacks {_columns(lacking)}. It has: {', '.join(names)}")
+        self._check(names, raw[0])
         cells = np.asarray(raw, dtype=object).reshape(len(raw), -1)
         if cells.shape[1] != len(names):
             raise ValueError(f"a row must have the cells {', '.join(self.names)}. Received: {cells.shape[1]} cells")
@@ -165,24 +159,29 @@ class TableEncoder(Encoder):
 
     def read(self, path: Path) -> list[Row]:
         """Rows of a delimited file or .jsonl that has these columns by name, or just these and no header."""
-        # Without names in the training file its columns are "0", "1", ..., which may also be a row's cells.
-        may_have_header = self.layout["header"] is not False and ".jsonl" not in path.suffixes
         names, rows, _ = read_records(path, Layout(**{**self.layout, "header": False}))
-        if may_have_header and self._is_header(rows[0]):
-            names = named(rows.pop(0))
-            if not rows:
-                raise ValueError(f"{path} has no rows after its header. Received: {', '.join(names)}")
-        elif ".jsonl" not in path.suffixes and len(names) == len(self.names):
-            names = self.names
-        elif not set(self.names) <= set(names):
-            raise ValueError(f"{path} must have the columns {', '.join(self.names)}. It has: {', '.join(rows[0])}")
-        lacking = [name for name in self.names if name not in names]
-        if lacking:
-            raise ValueError(f"{path} lacks {_columns(lacking)}. It has: {', '.join(names)}")
+        if ".jsonl" not in path.suffixes:
+            # Without names in the training file its columns are "0", "1", ..., which may also be a row's cells.
+            if self.layout["header"] is not False and self._is_header(rows[0]):
+                names = named(rows.pop(0))
+                if not rows:
+                    raise ValueError(f"{path} has no rows after its header. Received: {', '.join(names)}")
+            elif len(names) == len(self.names):
+                names = self.names
+            elif not set(self.names) <= set(names):
+                raise ValueError(f"{path} must have the columns {', '.join(self.names)}. It has: {', '.join(rows[0])}")
+        self._check(names, rows[0])
         for row in rows:
             row.names = names
-        places = [names.index(name) for name in self.names]
+        places = [names.index(name) for name in self.names if name in names]
         return [row.take(places) for row in rows]
+
+    def _check(self, names: list[str], row: Row) -> None:
+        """ValueError if a column is not among the names; those that are left out need not be."""
+        lacking = sorted({column.name for column in self.columns} - set(names), key=self.names.index)
+        if lacking:
+            columns = f"the column{'s' * (len(lacking) > 1)} {', '.join(map(repr, lacking))}"
+            raise ValueError(f"{row.path} lacks {columns}. It has: {', '.join(names)}")
 
     def _is_header(self, first: Row) -> bool:
         """Whether a row has a name of ours, or words where all of a column's cells are numbers or dates."""
@@ -191,9 +190,8 @@ class TableEncoder(Encoder):
             return True
         typed = {c.name: c for c in self.columns if c.categories is None or c.date}
         at_their_places = zip(self.names, first, strict=False) if len(first) == len(self.names) else ()
-        return any(
-            name in typed and cell not in self.na_values and not _value(typed[name], cell) for name, cell in at_their_places
-        )
+        known = [(typed[name], cell) for name, cell in at_their_places if name in typed and cell not in self.na_values]
+        return any(_value(column, cell) is None for column, cell in known)
 
     @property
     def state(self) -> dict:
@@ -272,9 +270,5 @@ def _warn_of_odd_cells(name: str, counts: collections.Counter) -> None:
     if not odd:
         log.warning("column %r is not taken for numbers: they are in several currencies or decimal marks", name)
     elif share <= _MOST_ODD:
-        log.warning("column %r is not taken for numbers: %.1f%% of its cells are none, such as %r; na_values=(...) lists what means "
-                    "missing", name, 100 * share, odd[0])  # fmt: skip
-
-
-def _columns(names: list[str]) -> str:
-    return f"the column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
+        log.warning("column %r is not taken for numbers: %.1f%% are none, such as %r; na_values lists what means missing",
+                    name, 100 * share, odd[0])  # fmt: skip

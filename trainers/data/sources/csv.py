@@ -115,11 +115,10 @@ def _style(rows: list[Row], place: int, na_values: tuple[str, ...], layout: Layo
 
 def _number(row: Row, place: int, style: tuple[str, str]) -> np.float32:
     decimal, currency = style
-    value, sign = read_number(row[place], decimal) or (None, "")
+    name, cell = row.names[place], row[place]
+    value, sign = read_number(cell, decimal) or (None, "")
     if value is None or sign not in ("", currency):
-        raise ValueError(
-            f"target {row.names[place]!r} must be a number as in the training file. Received: {row[place]!r} in {row}"
-        )
+        raise ValueError(f"target {name!r} must be a number, written as in the training split. Received: {cell!r} in {row}")
     if not np.isfinite(np.float32(value)):
-        raise ValueError(f"target {row.names[place]!r} must be finite. Received: {row[place]} in {row}")
+        raise ValueError(f"target {name!r} must be finite. Received: {cell} in {row}")
     return np.float32(value)
