@@ -31,7 +31,9 @@ def text(
     split_seed: int = 0,
     data_dir: str | None = None,
 ) -> Source:
-    """A TSV, CSV or JSON-lines file with a column of texts and one of labels, also gzipped. Rows without a text or a label are left out.
+    """A TSV, CSV or JSON-lines file with a column of texts and one of labels, also gzipped.
+
+    Rows without a text or a label are left out.
 
     Args:
       path: of the file; looked for under the data directory too.
