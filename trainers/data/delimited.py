@@ -102,7 +102,7 @@ def row_numbers(names: list[str], rows: list[list[str]]) -> list[int]:
 
 
 def _are_distinct_whole(cells: list[str]) -> bool:
-    return all(cell.isdecimal() for cell in cells) and len(set(map(int, cells))) == len(cells)
+    return all(cell.isdecimal() for cell in cells) and len(set(cells)) == len(cells)
 
 
 def _is_header(rows: list[list[str]]) -> bool:

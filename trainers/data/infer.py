@@ -10,7 +10,7 @@ from trainers.data.delimited import Layout, column, read_records, row_numbers
 from trainers.data.encoders.image import image_header
 from trainers.data.paths import find_path
 from trainers.data.sources.csv import DEFAULT_NA
-from trainers.data.sources.image_folder import find_classes, find_splits
+from trainers.data.sources.image_folder import check_levels, find_classes, find_splits
 
 log = logging.getLogger("trainers")
 
@@ -37,8 +37,11 @@ def infer_config(path: str, target: str | None = None, overrides: tuple[str, ...
 
 def _folder(folder: Path, overrides: tuple[str, ...]) -> tuple[str, dict, str]:
     config = "image_folder_cnn"
-    given = load_config(config, overrides).data
-    classes = find_classes(find_splits(folder)["train"], given.get("class_level"))
+    level = load_config(config, overrides).data.get("class_level")
+    train = find_splits(folder)["train"]
+    classes = find_classes(train, level)
+    if level is None:
+        check_levels(train, classes)
     headers = [header for header in map(image_header, classes) if header]
     if not headers:
         raise ValueError(f"{folder}: none of the {len(classes)} images can be read, such as {next(iter(classes))}")

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import logging
+import math
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ _MOST_ODD = 0.1  # share of cells that are no numbers in a column which was prob
 _DATE_PARTS: dict[str, Callable[[datetime], float | str]] = {
     "year": lambda time: float(time.year),
     "month": lambda time: str(time.month),
-    "weekday": lambda time: time.strftime("%a"),
+    "weekday": lambda time: str(time.isoweekday()),
     "hour": lambda time: time.hour + time.minute / 60,
     "days": lambda time: (time - datetime(1970, 1, 1)).total_seconds() / 86_400,
 }
@@ -123,10 +124,12 @@ class TableEncoder(Encoder):
         if other:
             value, mark = read_number(other, decimal)[0], ".,"[decimal == "."]
             log.warning("column %r: %r is read as %g; decimal=%r reads it otherwise", name, other, value, mark)
-        values = [read_number(cell, decimal)[0] for cell in counts]
-        distinct = len(counts) == sum(counts.values()) > 20 and all(value % 1 == 0 for value in values)
-        if distinct and max(values) - min(values) + 1 <= 2 * len(values):
-            log.warning("column %r looks like an id: another whole number in each row; drop=(%r,) leaves it out", name, name)
+        if len(counts) == sum(counts.values()) > 20:
+            values = [read_number(cell, decimal)[0] for cell in counts]
+            if all(value % 1 == 0 for value in values) and max(values) - min(values) + 1 <= 2 * len(values):
+                log.warning(
+                    "column %r looks like an id: another whole number in each row; drop=(%r,) leaves it out", name, name
+                )
         return Column(name=name, decimal=decimal, currency=currency)
 
     def _date(self, name: str, counts: dict[str, int]) -> Column | None:
@@ -153,7 +156,8 @@ class TableEncoder(Encoder):
             found = cells[:, names.index(column.name)]
             missing = np.isin(found.astype(str), self.na_values)
             if column.name not in read:
-                read[column.name] = _read(column, found, missing, raw)
+                is_category = column.categories is not None and not column.date
+                read[column.name] = found if is_category else _read(column, found, missing, raw)
             blocks.append(_features(column, read[column.name], missing))
         return np.concatenate(blocks, axis=1).astype(np.float32)
 
@@ -212,13 +216,19 @@ def _value(column: Column, cell: str) -> float | datetime | str | None:
 
 def _read(column: Column, cells: np.ndarray, missing: np.ndarray, rows) -> np.ndarray:
     """What each cell says, [N] objects; None where it is missing."""
-    values = np.full(len(cells), None, dtype=object)
-    for i in np.flatnonzero(~missing):
-        values[i] = _value(column, cells[i])
-        if values[i] is None:
+    known, values = np.flatnonzero(~missing), np.full(len(cells), None, dtype=object)
+    if (column.decimal, column.currency, column.date) == (".", "", None):
+        try:
+            values[known] = cells[known].astype(np.float64)
+        except ValueError:
+            values[known] = [_value(column, cell) for cell in cells[known]]
+    else:
+        values[known] = [_value(column, cell) for cell in cells[known]]
+    for i, value in zip(known, values[known], strict=True):
+        if value is None:
             kind = "dates" if column.date else "numbers"
             raise ValueError(f"column {column.name!r} has {kind}. Received: {cells[i]!r} in {_place(rows, i)}")
-        if isinstance(values[i], float) and not np.isfinite(values[i]):
+        if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"column {column.name!r} must be finite. Received: {cells[i]} in {_place(rows, i)}")
     return values
 

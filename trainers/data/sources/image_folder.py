@@ -2,7 +2,7 @@
 
 import collections
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +40,12 @@ def image_folder(
       path: of the folder; looked for under the data directory too.
       size: (height, width) that all are resized to; None for that of the first image.
       channels: 1 (grey), 3 (RGB) or 4 (RGBA).
-      class_level: which folder on the way to an image names its class, 1 for the first; None for the first where that is clear.
+      class_level: which folder on the way to an image names its class; None for 1, the first.
       on_bad_image: "refuse" the folder where an image cannot be read, naming each; or "skip" them.
       validation, test: shares that are split off, stratified, where the folder has no such split.
 
     Raises:
-      ValueError: no images, images that cannot be read, or folders that may be classes at two levels.
+      ValueError: no images, or images that cannot be read.
     """
     if on_bad_image not in _ON_BAD_IMAGE:
         raise ValueError(f"on_bad_image must be one of {', '.join(_ON_BAD_IMAGE)}. Received: {on_bad_image!r}")
@@ -85,7 +85,7 @@ def find_classes(folder: Path, class_level: int | None = None) -> dict[Path, str
     """The class of each image in a split's folder, in the order of their names.
 
     Raises:
-      ValueError: no images, or folders at two levels either of which may be the classes.
+      ValueError: no images, or one that is in fewer folders.
     """
     found = [file for place in _folders(folder) for file in _images(place)]
     if not found:
@@ -93,8 +93,6 @@ def find_classes(folder: Path, class_level: int | None = None) -> dict[Path, str
             f"{folder} has no images. Expected: one folder for each class, with files {', '.join(sorted(SUFFIXES))}"
         )
     above = {file: file.relative_to(folder).parts[:-1] for file in found}
-    if class_level is None:
-        _check_levels(folder, above.values())
     level = class_level or 1
     flat = next((file for file, parts in above.items() if len(parts) < level), None)
     if flat:
@@ -102,16 +100,16 @@ def find_classes(folder: Path, class_level: int | None = None) -> dict[Path, str
     return {file: parts[level - 1] for file, parts in above.items()}
 
 
-def _check_levels(folder: Path, above: Collection[tuple[str, ...]]) -> None:
+def check_levels(folder: Path, files: Iterable[Path]) -> None:
     """ValueError if no image is just below the first level, and that is one folder, or has the same names in several."""
-    if any(len(parts) == 1 for parts in above):
+    pairs = {file.relative_to(folder).parts[:-1][:2] for file in files}
+    if any(len(pair) == 1 for pair in pairs):
         return
-    first, pairs = {parts[0] for parts in above}, {parts[:2] for parts in above}
-    second = {name for _, name in pairs}
+    first, second = ({pair[level] for pair in pairs} for level in (0, 1))
     if len(first) == 1 or len(second) < len(pairs):
         raise ValueError(
             f"{folder} has folders in folders: are the classes {_some(first)}, or {_some(second)}? "
-            "class_level=1 takes the first, class_level=2 the second"
+            "--config.data.class_level=1 takes the first, 2 the second"
         )
 
 
