@@ -191,7 +191,7 @@ def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None 
         _check_there_is_something_to_learn(source.splits["train"], names)
     numbered = source.class_names is not None
     splits = {split: _encoded(split, raw, encoder, names, numbered) for split, raw in source.splits.items()}
-    _warn_of_shared_rows(splits, encoder)
+    _warn_of_shared_rows(source)
     return Data(_spec(splits, encoder, names), splits, encoder, augment)
 
 
@@ -330,8 +330,9 @@ def _spec(splits: dict[str, Split | Stream], encoder: Encoder, names: tuple[str,
     return Spec(num_classes=len(names), class_names=tuple(names), class_counts=counts, **common)
 
 
-def _warn_of_shared_rows(splits: dict[str, Split | Stream], encoder: Encoder) -> None:
-    if isinstance(encoder, TableEncoder):
+def _warn_of_shared_rows(source: Source) -> None:
+    """Of examples as they were given: different ones may be encoded as the same."""
+    if isinstance(source.encoder, TableEncoder):
         return  # its source compares whole rows, with the columns that are left out
-    arrays = {name: s.x for name, s in splits.items() if isinstance(s, Split) and isinstance(s.x, np.ndarray)}
-    warn_of_shared({name: [hash(row.tobytes()) for row in x] for name, x in arrays.items()})
+    given = {n: s.x for n, s in source.splits.items() if isinstance(s, Split) and isinstance(s.x, np.ndarray | list)}
+    warn_of_shared({n: [hash(e.tobytes() if hasattr(e, "tobytes") else e) for e in x] for n, x in given.items()})
