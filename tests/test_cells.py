@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -18,6 +18,7 @@ from trainers.data.infer import infer_config
 from trainers.data.pipeline import load_data, load_encoder, save_state
 from trainers.runs.init_from import init_from
 
+EXAMPLES = settings(derandomize=True, max_examples=200, deadline=None)
 N = 60
 Y = [("low", "high")[i % 3 == 0] for i in range(N)]
 
@@ -73,6 +74,7 @@ def test_numbers_as_people_write_them(form, separator, tmp_path):
     assert infer_config(path, "v").task.name == "regress"
 
 
+@EXAMPLES
 @given(st.floats(-1e9, 1e9), st.sampled_from([None, *WRITTEN]))
 def test_a_number_is_read_back(value, form):
     cell = WRITTEN[form or "plain"](value)
@@ -83,6 +85,7 @@ def test_a_number_is_read_back(value, form):
     assert any(v and v[0] == pytest.approx(wanted / (100 if form == "percent" else 1), abs=1e-9) for v in found.values())
 
 
+@EXAMPLES
 @given(st.text(alphabet="0123456789.,'- +$€%eE\u2212\u202f_²٣", max_size=12), st.sampled_from(".,"))
 def test_whatever_a_cell_is(cell, mark):
     found = read_number(cell, mark)
@@ -156,6 +159,7 @@ def test_dates_become_their_parts(style, tmp_path):
         data.encode([["soon"]])
 
 
+@EXAMPLES
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)), st.sampled_from(STYLES))
 def test_a_date_is_read_back(time, style):
     assert locale.setlocale(locale.LC_TIME) == "C", "names of months are those of the locale"
@@ -210,6 +214,7 @@ def test_headers(tmp_path):
         "country,2024-01,2024-02\nNorway,1,2\n": ["country", "2024-01", "2024-02"],
         "1,5;2,5;a\n2,5;3,5;b\n": ["0", "1", "2"],  # decimal commas
         "$5,x\n$6,y\n": ["0", "1"],
+        "name,5%,95%\nu,1,2\n": ["name", "5%", "95%"],
     }.items():
         (tmp_path / "t.csv").write_text(text)
         assert read_rows(tmp_path / "t.csv", Layout())[0] == names, text
@@ -229,6 +234,16 @@ def test_a_byte_order_mark_names_the_encoding(encoding, tmp_path):
         write(tmp_path / "t.csv", {"v": range(N), "y": Y}, encoding=encoding)
         with pytest.raises(ValueError, match="it has NUL bytes. If it is UTF-16, give encoding utf-16-le or utf-16-be"):
             table(path)
+
+
+def test_what_is_no_text_is_told(tmp_path):
+    np.savez(tmp_path / "t.npz", x=np.zeros(3))
+    with pytest.raises(
+        ValueError, match="t.npz is an archive, as Excel and NumPy write. Supported: CSV and its like, JSON lines"
+    ):
+        infer_config(str(tmp_path / "t.npz"), "y")
+    with pytest.raises(ValueError, match="decimal must be '.' or ','. Received: ';'"):
+        table(write(tmp_path / "t.csv", {"v": range(N), "y": Y}), decimal=";")
 
 
 def test_an_encoding_on_the_command_line(tmp_path):

@@ -99,7 +99,11 @@ def date_formats(cells: Collection[str]) -> list[str]:
 
 
 def is_value(cell: str, below: str) -> bool:
-    """Whether a cell of the first row is no column's name: a number, or a date above another one in the same style."""
+    """Whether a cell of the first row is no column's name: a number, a share above another one, or a date above another one in
+    the same style.
+    """
+    if cell.endswith("%") and not below.endswith("%"):
+        return False
     if any(read_number(cell, decimal) for decimal in _NUMBERS):
         return True
     return any(read_date(below, style) for style in date_formats([cell]))

@@ -33,6 +33,10 @@ class Layout:
     text: str | int | None = None
     decimal: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.decimal not in (None, ".", ","):
+            raise ValueError(f"decimal must be '.' or ','. Received: {self.decimal!r}")
+
 
 class Row(list):
     """Cells, the names of their columns, and where they stand."""
@@ -160,6 +164,9 @@ def read_texts(path: Path, layout: Layout | None) -> list[str]:
 _MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
           codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # fmt: skip
 
+_OTHER_KINDS = {b"PK\3\4": "an archive, as Excel and NumPy write", b"PAR1": "a Parquet file", b"%PDF": "a PDF",
+                b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"SQLite": "a database"}  # fmt: skip
+
 
 def _decoded(path: Path, encoding: str) -> str:
     content = path.read_bytes()
@@ -168,6 +175,9 @@ def _decoded(path: Path, encoding: str) -> str:
             content = gzip.decompress(content)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path} is damaged: {error}. Expected: a whole gzip file") from error
+    other = next((kind for start, kind in _OTHER_KINDS.items() if content.startswith(start)), None)
+    if other:
+        raise ValueError(f"{path} is {other}. Supported: CSV and its like, JSON lines, text, and folders of images")
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), encoding)
     try:
         text = content.decode(encoding)

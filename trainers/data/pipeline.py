@@ -19,8 +19,8 @@ from trainers.data.encoders import ENCODERS, ArrayEncoder, Encoder, ImageEncoder
 from trainers.data.encoders.base import check_finite
 from trainers.data.encoders.image import is_images
 from trainers.data.order import batch_indices, permuted_in_windows, steps_per_epoch
+from trainers.data.overlap import warn_of_shared
 from trainers.data.spec import Batches, Source, Spec, Split, Stream
-from trainers.data.splitting import warn_of_shared
 from trainers.files import read_json, write_json
 
 log = logging.getLogger("trainers")

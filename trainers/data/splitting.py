@@ -1,16 +1,11 @@
 """Train, validation and test parts of examples that come in one piece."""
 
 import collections
-import itertools
-import logging
-from collections.abc import Hashable
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from trainers.data.spec import Split
-
-log = logging.getLogger("trainers")
 
 
 def complete(given: dict[str, Split], *, validation: float, test: float, seed: int, stratify: bool) -> dict[str, Split]:
@@ -48,15 +43,6 @@ def split_indices(labels, *, validation: float, test: float, seed: int, stratify
         if share:
             rest, parts[name] = _drawn(rest, labels, count, seed, stratify)
     return {"train": rest, **parts}
-
-
-def warn_of_shared(examples: dict[str, list[Hashable]]) -> None:
-    """Say how many examples of one split are in another, too."""
-    for first, second in itertools.combinations(examples, 2):
-        known = set(examples[first])
-        shared = sum(example in known for example in examples[second])
-        if shared:
-            log.warning("%d of %d examples of split %s stand in split %s too", shared, len(examples[second]), second, first)
 
 
 def _drawn(indices, labels, count: int, seed: int, stratify: bool):

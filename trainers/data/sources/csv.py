@@ -9,9 +9,10 @@ import numpy as np
 from trainers.data.cells import number_format, read_number
 from trainers.data.delimited import Layout, Row, column, read_records, row_numbers
 from trainers.data.encoders import TableEncoder
+from trainers.data.overlap import warn_of_shared
 from trainers.data.paths import find_path
 from trainers.data.spec import Source, Split
-from trainers.data.splitting import complete, warn_of_shared
+from trainers.data.splitting import complete
 
 log = logging.getLogger("trainers")
 
