@@ -110,11 +110,14 @@ def test_what_cells_leave_open_is_told(tmp_path, caplog):
 
 def test_a_column_that_was_meant_as_numbers_is_told(tmp_path, caplog):
     cells = ["n.n.", *[str(i % 40) for i in range(1, N)]]
-    data = table(write(tmp_path / "t.csv", {"v": cells, "w": ["$5", "€6"] * (N // 2), "y": Y}))
+    days = ["soon", *[f"{time:%Y-%m-%d}" for time in TIMES[1:]]]
+    data = table(write(tmp_path / "t.csv", {"v": cells, "w": ["$5", "€6"] * (N // 2), "when": days, "y": Y}))
     assert (
-        "column 'v' is not taken for numbers: 1.7% are none, such as 'n.n.'; na_values lists what means missing" in caplog.text
+        "column 'v' is not taken for numbers: 1.7% of its cells are none, such as 'n.n.'; na_values lists what means missing"
+        in caplog.text
     )
-    assert "column 'w' is not taken for numbers: they are in several currencies" in caplog.text
+    assert "column 'w' is not taken for numbers: they are written in several ways" in caplog.text
+    assert "column 'when' is not taken for dates: 1.7% of its cells are none, such as 'soon'" in caplog.text
     assert [column.name for column in data.encoder.columns] == ["w"]
     assert number_format(["$5", "€6"]) is None
 
@@ -170,7 +173,7 @@ def test_a_date_is_read_back(time, style):
 def test_day_or_month_first(tmp_path, caplog):
     path = write(tmp_path / "t.csv", {"when": [f"{1 + i % 12:02}/{1 + i % 11:02}/2024" for i in range(N)], "y": Y})
     assert table(path).encoder.columns[0].date == "%m/%d/%Y"
-    assert "column 'when': 01/01/2024 is read as 01 January 2024; day_first=True reads it otherwise" in caplog.text
+    assert "column 'when': 12/01/2024 is read as 01 December 2024; day_first=True reads it otherwise" in caplog.text
     assert table(path, day_first=True).encoder.columns[0].date == "%d/%m/%Y"
     assert table(path, categorical=("when",)).encoder.columns[0].date is None
 

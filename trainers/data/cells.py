@@ -1,8 +1,11 @@
 """What a cell of a table says: a number as people and spreadsheets write it, or a date."""
 
+import logging
 import re
 from collections.abc import Collection
 from datetime import datetime
+
+log = logging.getLogger("trainers")
 
 _CURRENCIES = "$€£¥₹"
 _SIGN = r"[-+\u2212]?"  # the minus sign of typography, too
@@ -72,12 +75,14 @@ def number_format(cells: Collection[str], decimal: str | None = None, separator:
     return None
 
 
-def other_reading(cells: Collection[str], decimal: str) -> str | None:
-    """The first cell that is another number with the other decimal mark, if that mark reads all of the cells."""
+def warn_of_other_reading(what: str, cells: Collection[str], decimal: str) -> None:
+    """Say so if the other decimal mark reads all of the cells too, and one of them as another number."""
     (other,) = _GROUPS.keys() - {decimal}
     if all(map(is_number, cells)) or any(read_number(cell, other) is None for cell in cells):
-        return None
-    return next((cell for cell in cells if read_number(cell, other) != read_number(cell, decimal)), None)
+        return
+    cell = next((cell for cell in cells if read_number(cell, other) != read_number(cell, decimal)), None)
+    if cell:
+        log.warning("%s: %r is read as %g; decimal=%r reads it otherwise", what, cell, read_number(cell, decimal)[0], other)
 
 
 def read_date(cell: str, style: str) -> datetime | None:

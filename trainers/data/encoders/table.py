@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.cells import date_formats, number_format, other_reading, read_date, read_number
+from trainers.data.cells import date_formats, number_format, read_date, read_number, warn_of_other_reading
 from trainers.data.delimited import Layout, Row, named, read_records
 from trainers.data.encoders.base import Encoder
 
@@ -120,10 +120,8 @@ class TableEncoder(Encoder):
         if found is None:
             return None
         decimal, currency = found
-        other = None if wanted else other_reading(counts, decimal)
-        if other:
-            value, mark = read_number(other, decimal)[0], ".,"[decimal == "."]
-            log.warning("column %r: %r is read as %g; decimal=%r reads it otherwise", name, other, value, mark)
+        if not wanted:
+            warn_of_other_reading(f"column {name!r}", counts, decimal)
         if len(counts) == sum(counts.values()) > 20:
             values = [read_number(cell, decimal)[0] for cell in counts]
             if all(value % 1 == 0 for value in values) and max(values) - min(values) + 1 <= 2 * len(values):
@@ -137,10 +135,10 @@ class TableEncoder(Encoder):
         if not styles:
             return None
         style = styles[-1 if self.day_first else 0]
-        if len(styles) > 1 and self.day_first is None:
-            example = next(iter(counts))
-            as_read = read_date(example, style)
-            log.warning("column %r: %s is read as %s; day_first=True reads it otherwise", name, example, f"{as_read:%d %B %Y}")
+        example = next((cell for cell in counts if read_date(cell, styles[0]) != read_date(cell, styles[-1])), None)
+        if example and self.day_first is None:
+            as_read = f"{read_date(example, style):%d %B %Y}"
+            log.warning("column %r: %s is read as %s; day_first=True reads it otherwise", name, example, as_read)
         return Column(name=name, date=style)
 
     def encode(self, raw) -> np.ndarray:
@@ -274,11 +272,16 @@ def _parts(column: Column, known: np.ndarray, missing: np.ndarray) -> list[Colum
 
 
 def _warn_of_odd_cells(name: str, counts: collections.Counter) -> None:
-    """Of a column that was probably meant as numbers."""
-    odd = [cell for cell in counts if number_format([cell]) is None]
-    share = sum(counts[cell] for cell in odd) / sum(counts.values())
-    if not odd:
-        log.warning("column %r is not taken for numbers: they are in several currencies or decimal marks", name)
-    elif share <= _MOST_ODD:
-        log.warning("column %r is not taken for numbers: %.1f%% are none, such as %r; na_values lists what means missing",
-                    name, 100 * share, odd[0])  # fmt: skip
+    """Of a column that was probably meant as numbers or dates."""
+    styles = {style for cell in list(counts)[:5] for style in date_formats([cell])}
+    for kind, is_one in {
+        "numbers": lambda cell: number_format([cell]) is not None,
+        "dates": lambda cell: any(read_date(cell, style) for style in styles),
+    }.items():
+        odd = [cell for cell in counts if not is_one(cell)]
+        share = sum(counts[cell] for cell in odd) / sum(counts.values())
+        if not odd:
+            log.warning("column %r is not taken for %s: they are written in several ways", name, kind)
+        elif share <= _MOST_ODD:
+            text = "column %r is not taken for %s: %.1f%% of its cells are none, such as %r; na_values lists what means missing"
+            log.warning(text, name, kind, 100 * share, odd[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.cells import number_format, read_number
+from trainers.data.cells import number_format, read_number, warn_of_other_reading
 from trainers.data.delimited import Layout, Row, column, read_records, row_numbers
 from trainers.data.encoders import TableEncoder
 from trainers.data.overlap import warn_of_shared
@@ -111,6 +111,8 @@ def _style(rows: list[Row], place: int, na_values: tuple[str, ...], layout: Layo
             f"target {rows[0].names[place]!r} must be a number. Received: {wrong!r} in {known[wrong]}; "
             "for classes, number=False and task classify"
         )
+    if layout.decimal is None:
+        warn_of_other_reading(f"target {rows[0].names[place]!r}", known, found[0])
     return found
 
 
