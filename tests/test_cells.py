@@ -97,7 +97,7 @@ def test_what_is_no_number(cell):
     assert read_number(cell) is None
 
 
-def test_what_cells_leave_open_is_told(tmp_path, caplog):
+def test_what_cells_leave_open_is_reported(tmp_path, caplog):
     numbers = [f"{1 + i},{i:03}" for i in range(N)]
     path = write(tmp_path / "t.csv", {"v": numbers, "y": Y})
     assert table(path).encoder.columns[0].mean == pytest.approx(np.mean([1000 * (1 + i) + i for i in range(N)]))
@@ -108,7 +108,7 @@ def test_what_cells_leave_open_is_told(tmp_path, caplog):
     assert table(path).encoder.columns[0].mean == pytest.approx(mean), "a file with semicolons has decimal commas"
 
 
-def test_a_column_that_was_meant_as_numbers_is_told(tmp_path, caplog):
+def test_a_column_that_was_meant_as_numbers_is_reported(tmp_path, caplog):
     cells = ["n.n.", *[str(i % 40) for i in range(1, N)]]
     days = ["soon", *[f"{time:%Y-%m-%d}" for time in TIMES[1:]]]
     data = table(write(tmp_path / "t.csv", {"v": cells, "w": ["$5", "€6"] * (N // 2), "when": days, "y": Y}))
@@ -239,7 +239,7 @@ def test_a_byte_order_mark_names_the_encoding(encoding, tmp_path):
             table(path)
 
 
-def test_what_is_no_text_is_told(tmp_path):
+def test_what_is_no_text_is_reported(tmp_path):
     np.savez(tmp_path / "t.npz", x=np.zeros(3))
     with pytest.raises(
         ValueError, match="t.npz is an archive, as Excel and NumPy write. Supported: CSV and its like, JSON lines"
@@ -326,6 +326,32 @@ def test_state_of_older_runs(tmp_path):
     _, encoder = load_encoder(tmp_path)
     write(tmp_path / "new.csv", {"age": [40, "NA"], "when": ["2024-01-01", ""]})
     np.testing.assert_array_equal(encoder.encode(encoder.read(tmp_path / "new.csv")), [[1, 0, 0, 1], [0, 1, 1, 0]])
+
+
+def test_what_is_inferred_is_reported(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "trainers")
+    days = [f"{time:%d.%m.%Y}" for time in TIMES]
+    columns = {
+        "": range(N),
+        "price": [f"${i}.5" for i in range(N)],
+        "when": days,
+        "kind": ["a", "b"] * (N // 2),
+        "none": [""] * N,
+    }
+    for labels, task, told in (
+        ([str(i % 3) for i in range(N)], "classify", "target 'y': 3 classes (0 33.3%, 1 33.3%, 2 33.3%)"),
+        (["01", "1"] * (N // 2), "classify", "target 'y': 2 classes (01 50.0%, 1 50.0%)"),
+        ([f"{i}%" for i in range(N)], "regress", "target 'y': a number from 0 to 0.59 (regression)"),
+        ([f"{i},5" for i in range(N)], "regress", "target 'y': a number from 0.5 to 59.5 (regression)"),
+        ([f"class {i % 9}" for i in range(N)], "classify", "target 'y': 9 classes"),
+    ):
+        caplog.clear()
+        config = infer_config(write(tmp_path / "t.csv", {**columns, "y": labels}))
+        assert config.task.name == task
+        for line in (told, "numbers: price", "dates: when", "categories: kind"):
+            assert line in caplog.text
+        data = load_data(config.data.to_dict())
+        assert data.spec.class_names == (tuple(sorted(set(labels))) if task == "classify" else None)
 
 
 # Nothing to learn -------------------------------------------------------------------------------------------------------------
