@@ -96,7 +96,8 @@ def test_the_plan_follows_a_rule(one_replica, two_replicas):
     with pytest.raises(ValueError, match="unknown plan 'fast'. Accepted: auto, measure, graph"):
         make_plan("fast", attention, one_replica)
     with pytest.raises(
-        ValueError, match="'xla_split' cannot be used here: it is for one replica. Accepted here: auto, measure, graph, xla"
+        ValueError,
+        match="'xla_split' cannot be used here: it needs a strategy of one replica. Accepted here: auto, measure, graph, xla",
     ):
         make_plan("xla_split", attention, two_replicas)
     with pytest.raises(ValueError, match="'xla_resident' cannot be used here: the data is streamed or augmented"):

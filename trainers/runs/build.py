@@ -61,7 +61,7 @@ def prepare(config, workdir, devices, plan, data_dir, init_from, before, profile
         take_weights(model, init_from)
     chosen = make_plan(
         plan, model, devices, resident=data.can_be_resident("train"),
-        before=before and before["plan"]["name"],
+        before=before and before["plan"]["name"], across=any(objective.across for objective in task.objectives),
     )  # fmt: skip
     options = dict(seed=config.seed, accumulate=config.accumulate, decode=data.decode)
     learner = Learner(model, task, optimizers, devices, chosen, **options)
@@ -73,6 +73,8 @@ def prepare(config, workdir, devices, plan, data_dir, init_from, before, profile
     if plan == "measure" and not before:
         options = dict(total_steps=timetable.total_steps, deterministic=config.deterministic)
         measure_plan(learner, data, batch_size=config.batch_size, **options)
+    if config.patience and timetable.monitor is None:
+        raise ValueError(f"patience needs a metric to monitor, and the task names none. Accepted: {', '.join(task.directions)}")
     if config.patience and "validation" not in data.spec.examples:
         log.warning("patience does nothing: the data has no validation split")
     return Ready(config, data, learner, timetable, arguments)
