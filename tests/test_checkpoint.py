@@ -59,7 +59,9 @@ def train_until(learner: Learner, step: int, *hooks) -> dict[int, float]:
 def values(learner: Learner) -> dict[str, list[bytes]]:
     """Everything that resuming must give back, to the bit."""
     variables = {kind: [keras.ops.convert_to_numpy(v).tobytes() for v in of] for kind, of in learner.state.variables.items()}
-    progress = {**vars(learner.progress), "best_weights": [value.tobytes() for value in learner.progress.best_weights]}
+    sums = {name: np.asarray(value).tobytes() for name, value in sorted(learner.progress.sums.items())}
+    best_weights = [value.tobytes() for value in learner.progress.best_weights]
+    progress = {**vars(learner.progress), "sums": sums, "best_weights": best_weights}
     return {**variables, **{name: repr(value) for name, value in progress.items()}}
 
 
@@ -148,7 +150,7 @@ def test_other_variables_are_refused(learner, one_replica, tmp_path):
         return keras.Sequential([keras.Input((4,)), *parts])
 
     for name, width, message in (
-        ("other", 3, r"expected trainable/other/kernel"),
+        ("other", 3, r"expected trainable/\w+/other/kernel"),
         (None, 5, r"of the shape \(4, 3\), expected .*\(4, 5\)"),
     ):
         with pytest.raises(ValueError, match=rf"is of another model. It has .*{message}"):
@@ -192,23 +194,19 @@ def test_the_best_checkpoint_alone_holds_the_best_weights(one_replica, tmp_path)
 
 def test_an_evaluation_that_is_made_when_training_goes_on(one_replica, tmp_path):
     """It was due when the run stopped: the checkpoint of the step is made again, with the best weights."""
-    stopped = new_learner(one_replica)
-    train_until(stopped, 3, lambda event, learner: learner.stop() if event == "start" else None)
-    stopped.progress.step = 0
-    learner = new_learner(one_replica)
-    hook = checkpoints(tmp_path, Saving(every_steps=1))
+    learner, saving = new_learner(one_replica), Saving(every_steps=1)
 
     def interrupt(event: str, learner: Learner) -> None:
         if event == "loop" and learner.progress.step == 3:
             learner.interrupt(15)
 
+    table = Timetable(total_steps=9, steps_per_epoch=5, stops=(3,))
     with pytest.raises(KeyboardInterrupt):
-        learner.fit(small_data(), batch_size=8, hooks=[interrupt, hook], timetable=Timetable(total_steps=9, steps_per_epoch=5))
+        learner.fit(small_data(), batch_size=8, hooks=[interrupt, checkpoints(tmp_path, saving)], timetable=table)
     assert learner.progress.sums
     again = new_learner(one_replica)
     restore(again, newest_good(tmp_path))
-    train_until(again, 4, checkpoints(tmp_path, Saving(every_steps=1)))
-    assert again.progress.best_step in (3, 4)
+    train_until(again, 4, checkpoints(tmp_path, saving))
     assert any(name.startswith("best_weights") for name in names_in(at(tmp_path, 3)))
 
 
@@ -268,7 +266,8 @@ class Killer:
 
     def __call__(self, event: str, arguments: tuple) -> None:
         events = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree")
-        if self.folder and event in events and str(arguments[0]).startswith(self.folder):
+        is_in_a_tree = event in ("os.remove", "os.rmdir") and arguments[1] != -1  # by rmtree, relative to a folder
+        if self.folder and event in events and (is_in_a_tree or str(arguments[0]).startswith(self.folder)):
             self.left -= 1
             if self.left < 0:
                 raise Killed
@@ -311,6 +310,6 @@ def test_a_kill_at_any_file_operation(best, is_again, learner, progress, one_rep
         assert not is_again or int(found.stem) == 30
         if not was_killed:
             break
-    assert 20 < number < 199
+    assert 10 < number < 199
     assert damage(at(copy, 30)) is None
     assert json.loads((at(copy, 30) / "progress.json").read_text())["step"] == 30

@@ -262,7 +262,7 @@ def _values(learner: Learner, checkpoint: Path, arrays: dict, progress: dict) ->
 
 
 def _by_kind(names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda name: name.partition("/")[0])
+    return sorted(names, key=lambda name: name.partition("/")[0], reverse=True)  # what is trainable is named first
 
 
 def _alike(ours: str, theirs: str) -> bool:
