@@ -325,7 +325,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, data_dir):
     (workdir / "config.json").write_text(json.dumps(saved))
     with pytest.raises(
         ValueError,
-        match=r"is of another model: trainable/0000 \(hidden_1/kernel\) has the shape \(64, 16\), expected \(64, 8\);.*\.\.\.",
+        match=r"is of another model. It has trainable/hidden_1/kernel of the shape \(64, 16\), expected .* \(64, 8\);.*\.\.\.",
     ):
         run(config(model=dict(name="mlp", widths=(8,))), workdir, data_dir=data_dir)
 
