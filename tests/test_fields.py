@@ -2,11 +2,13 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from trainers.config import Config
 from trainers.data import pipeline
 from trainers.data.encoders import (
     ArrayEncoder,
@@ -25,6 +27,9 @@ from trainers.data.order import batch_indices
 from trainers.data.pipeline import check_same_data, load_data, load_encoder, save_state
 from trainers.data.serving import Data
 from trainers.data.spec import Batches, Indexed, Source, Spec, Split, Stream
+from trainers.engine.signals import Interrupted
+from trainers.runs.finished import evaluate_run, predict_run
+from trainers.runs.run import run
 
 N, B, T = 10, 4, 4  # as many steps as rows: where the two are mixed up, nothing else fails
 RNG = np.random.default_rng(0)
@@ -387,3 +392,50 @@ def test_images_beside_other_fields_are_augmented():
     flipped = [not np.array_equal(pixels[0][age], X["photo"][int(age)]) for age in pixels[0]]
     assert 0 < sum(flipped) < N
     assert all(np.array_equal(pixels[0][age], pixels[1][age]) for age in pixels[0])
+
+
+# A run of several fields ------------------------------------------------------------------------------------------------------
+
+
+def two_inputs(input_shape, num_classes, *, dtype=None, name="two_inputs"):
+    """A model of a photo and an age."""
+    photo, age = (keras.Input(input_shape[key], name=key) for key in ("photo", "age"))
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(photo), keras.layers.Reshape((1,))(age)])
+    return keras.Model({"photo": photo, "age": age}, keras.layers.Dense(num_classes)(x), name=name)
+
+
+def people(*, in_memory):
+    """Photos and ages, each person of one of three classes; w counts some twice."""
+    x = {"photo": np.tile(X["photo"], (4, 1, 1, 1)), "age": np.arange(40, dtype=np.float32)}
+    x["photo"][:, 0, 0, 0] = np.arange(40)
+    split = Split(x, np.arange(40) % 3, 1 + np.arange(40) % 2)
+    if not in_memory:
+        rows = Split(np.arange(40), split.y, split.w)
+        split = Indexed(rows, lambda i: {key: tf.gather(values, i) for key, values in x.items()})
+    encoders = {"photo": ImageEncoder((2, 3, 1)), "age": ArrayEncoder(standardize=True)}
+    return Source({"train": split, "test": split}, class_names=("a", "b", "c"), fields={"x": encoders})
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_run_of_several_fields_resumes_evaluates_and_predicts(in_memory, tmp_path):
+    made = Config(
+        data=dict(name="test_fields:people", in_memory=in_memory), model=dict(name="test_fields:two_inputs"),
+        optimizer=dict(name="sgd", learning_rate=0.1), batch_size=12, epochs=3,
+    )  # fmt: skip
+    whole = run(made, tmp_path / "whole", plan="graph")
+
+    def stop(event, learner):
+        if event == "metrics" and learner.progress.step == 6:
+            learner.interrupt(15)
+
+    part = Config(**made.to_dict() | {"log_every_steps": 3})
+    with pytest.raises(Interrupted):
+        run(part, tmp_path / "part", plan="graph", hooks=[stop])
+    resumed = run(part, tmp_path / "part", plan="graph")
+    assert resumed["test"] == whole["test"]
+    metrics, _ = evaluate_run(tmp_path / "part")
+    assert metrics["loss"] == pytest.approx(whole["test"]["loss"], abs=1e-6)
+    np.savez(tmp_path / "new.npz", photo=X["photo"][:2], age=np.arange(2.0))
+    ((_, answers),) = predict_run(tmp_path / "part", [tmp_path / "new.npz"])
+    assert {answer["class"] for answer in answers} <= {"a", "b", "c"}
+    assert len(answers) == 2

@@ -164,7 +164,7 @@ def test_rows_to_predict(tmp_path):
     with pytest.raises(ValueError, match="other.csv must have the columns age, job, city. It has: a, b"):
         encoder.read(tmp_path / "other.csv")
     write(tmp_path / "words.csv", [["age", "job", "city"], ["old", "clerk", "Rome"]])
-    with pytest.raises(ValueError, match="column 'age' has numbers. Received: 'old' in row 1"):
+    with pytest.raises(ValueError, match="column 'age' has numbers. Received: 'old' in .*words.csv, line 2"):
         encoder.encode(encoder.read(tmp_path / "words.csv"))
 
 

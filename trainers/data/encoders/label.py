@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from trainers.data.delimited import is_number
+from trainers.data.cells import is_number
 from trainers.data.encoders.base import Encoder
 from trainers.data.encoders.sequences import are_sequences, longest, padded
 
