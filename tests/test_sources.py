@@ -324,6 +324,8 @@ def test_arrays_in_a_file(tmp_path):
     np.savez(tmp_path / "numbers.npz", x=x, y=rng.normal(size=(40, 2)))
     data = load_data({"name": "npz", "path": str(tmp_path / "numbers.npz"), "number": True})
     assert len(data.spec.target_mean) == 2
+    np.savez(tmp_path / "floats.npz", x=x, y=np.arange(40) % 2 * 1.0)
+    assert load_data({"name": "npz", "path": str(tmp_path / "floats.npz")}).spec.class_names == ("0.0", "1.0")
 
 
 def test_bad_arrays_are_told(tmp_path):

@@ -55,7 +55,7 @@ def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None 
     spec = _spec(splits, source.splits["train"], x, y)
     if state_dir is None or not (state_dir / STATE_FILE).exists():
         _check_there_is_something_to_learn(spec, splits["train"])
-    if None in source.fields.values():
+    if ":" in name:
         log.info("data: %s", "; ".join(_described("x", x, spec.input_shape) + _described("y", y, spec.target_shape)))
     return Data(spec, splits, x, augment, y)
 
