@@ -1,5 +1,6 @@
 """What `keras.Model.fit` accepts -> Data: arrays, or batches that somebody else makes. N examples, B batch, T steps."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,27 @@ from trainers.nests import length
 _ACCEPTED = '(x, y), (x, y, w), {"x", "y", "w"}, x alone, or batches of these: a tf.data.Dataset, a PyDataset, a generator'
 
 
-def as_data(given: dict, *, class_names: tuple[str, ...] | None = None, steps: int | None = None) -> Data:
+class Given(Data):
+    """Data of the user's own arrays or batches."""
+
+    def first(self, count: int) -> dict[str, Any]:
+        """The training split's first examples, {"x", "y", "w"}, at most `count`. Of a generator it takes none away."""
+        found = self._split("train")
+        if isinstance(found, Split):
+            batch = {"x": found.x, "y": found.y, "w": np.ones(length(found.x)) if found.w is None else found.w}
+        else:
+            batch = getattr(found, "first", None) or next(found.dataset.as_numpy_iterator())
+        return tf.nest.map_structure(lambda t: t[:count], batch)
+
+
+@dataclasses.dataclass
+class _Generated(Batches):
+    """Batches of a generator, the first of which was taken to look at it."""
+
+    first: dict | None = None
+
+
+def as_data(given: dict, *, class_names: tuple[str, ...] | None = None, steps: int | None = None) -> Given:
     """Data of splits that are each (x, y), (x, y, w), {"x", "y", "w"}, x alone, or a tf.data.Dataset, keras.utils.PyDataset or
     generator of batches of one of these.
 
@@ -41,7 +62,7 @@ def as_data(given: dict, *, class_names: tuple[str, ...] | None = None, steps: i
         class_names=class_names,
         num_classes=class_names and len(class_names),
     )
-    return Data(spec, splits, ArrayEncoder())
+    return Given(spec, splits, ArrayEncoder())
 
 
 def _split(name: str, given, steps: int | None) -> Split | Batches:
@@ -217,7 +238,7 @@ def _batches_of_generator(name: str, given: Iterator, steps: int | None) -> Batc
     rest = itertools.chain([first], given)
     first = _batch(name, first)
     dataset = _from_generator(name, lambda: (_batch(name, batch) for batch in rest), first)
-    return _endless(name, dataset, length(first["w"]), steps)
+    return _Generated(**vars(_endless(name, dataset, length(first["w"]), steps)), first=first)
 
 
 def _batch(name: str, given) -> dict[str, Any]:
