@@ -336,7 +336,7 @@ def test_two_processes_that_begin_together(data_dir, tmp_path, monkeypatch):
     """While the second one prepares, the first makes the folder: in use, or left again."""
     import trainers.runs.run as module
 
-    prepare = module._prepare
+    prepare = module.prepare
     for is_held in (True, False):
         workdir = tmp_path / f"run{is_held}"
         with contextlib.ExitStack() as stack:
@@ -347,7 +347,7 @@ def test_two_processes_that_begin_together(data_dir, tmp_path, monkeypatch):
                 (workdir / "config.json").write_text("{}")
                 return ready
 
-            monkeypatch.setattr(module, "_prepare", prepared)
+            monkeypatch.setattr(module, "prepare", prepared)
             message = "another process trains in" if is_held else "another process began a run in"
             with pytest.raises(ValueError, match=message):
                 run(config(), workdir, strategy="cpu", data_dir=data_dir)

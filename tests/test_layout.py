@@ -92,6 +92,31 @@ def test_names_that_one_file_alone_uses():
         assert found == wanted, pattern
 
 
+KERAS_INSIDE = "trainers.speed.keras_inside"
+NOT_YET = {f"trainers.engine.{name}" for name in ("learner", "loop", "state", "step")}
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """Attributes of others that begin with one underscore, what is imported from within Keras, and names that are private
+    without an underscore.
+    """
+    nodes = list(ast.walk(tree))
+    found = {n.attr for n in nodes if isinstance(n, ast.Attribute) and re.match("_(?!_)", n.attr)}
+    found |= {n.module for n in nodes if isinstance(n, ast.ImportFrom) and re.match(r"keras\.src\b", n.module or "")}
+    words = {getattr(n, "attr", getattr(n, "id", getattr(n, "value", None))) for n in nodes}
+    return found | {word for word in words if isinstance(word, str) and re.fullmatch("inner_loop|seed_generator_state", word)}
+
+
+def test_private_names_of_keras_stand_in_one_file():
+    trees = {name_of(file): ast.parse(file.read_text()) for file in FILES if name_of(file).startswith("trainers")}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    ours = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    ours |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    found = {module: private_names(tree) - ours for module, tree in trees.items()}
+    assert found.pop(KERAS_INSIDE) >= {"keras.src.backend", "_flatten_layers", "inner_loop", "seed_generator_state"}
+    assert {module: names for module, names in found.items() if names and module not in NOT_YET} == {}
+
+
 @pytest.mark.parametrize("package", ["trainers", "modelzoo", "trainers.config"])
 def test_importing_loads_neither_tensorflow_nor_keras(package):
     program = f"import sys, {package}; assert not {{'tensorflow', 'keras'}} & set(sys.modules), set(sys.modules)"

@@ -66,6 +66,34 @@ def test_the_gradients_are_the_same(name, plan):
     assert_close(with_remat, without, scale * (1e-2 if name == "bfloat16" else 1e-5))
 
 
+def test_a_layer_called_twice_drops_other_units():
+    """The same ones as without rematerialization, in every call, and again in the backward pass."""
+
+    def dropped(remat: bool) -> list[np.ndarray]:
+        keras.utils.set_random_seed(0)
+        inputs, dropout = keras.Input((64,)), keras.layers.Dropout(0.5)
+        model = keras.Model(inputs, [dropout(inputs), dropout(inputs)])
+        if remat:
+            rematerialize(model)
+        (seed,) = dropout.variables
+
+        @tf.function
+        def step(x):
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(x)
+                with keras.StatelessScope([(seed, tf.constant([3, 0]))]) as scope:
+                    outputs = model(x, training=True)
+            return [*outputs, *(tape.gradient(y, x) for y in outputs), scope.get_current_value(seed)]
+
+        return [value.numpy() for value in step(tf.ones((1, 64)))]
+
+    found, expected = dropped(True), dropped(False)
+    assert_close(found, expected, 0)
+    first, second, by_first, by_second, _ = found
+    assert np.any(first != second)
+    assert_close([by_first, by_second], [first, second], 0)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak of a process there")
 def test_the_peak_of_memory_falls():

@@ -1,6 +1,5 @@
 """The host's loop: how many steps the device makes before it is asked again, evaluation, early stopping, hooks."""
 
-import functools
 import logging
 import math
 import time
@@ -11,22 +10,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers.engine.loop import BlockLoop, TrainLoop, make_eval_loop, make_inspection, make_predict, no_bad_steps
+from trainers.engine.bad_steps import BadSteps
+from trainers.engine.evaluation import EvalStep
+from trainers.engine.feed import Feed
+from trainers.engine.loop import BlockLoop, TrainLoop, make_eval_loop, make_inspection, make_map, no_bad_steps
+from trainers.engine.optimizers import OptimizerRule
 from trainers.engine.progress import Pace, Progress, Timetable
 from trainers.engine.signals import Interrupted
 from trainers.engine.state import TrainState
-from trainers.engine.step import EvalStep, TrainStep
-from trainers.engine.strategy import agree, process_of
-from trainers.speed.device import on_cpu
+from trainers.engine.step import TrainStep, row_multiple
+from trainers.engine.strategy import agree
 from trainers.speed.plan import Plan
 
 log = logging.getLogger("trainers")
 
 Metrics = dict[str, float]
 Hook = Callable[[str, "Learner"], None]
-
-_BLOCK_BYTES = 2**25  # of batches that are handed to a program together
-_MOST_TOLD = 10  # bad steps that the console hears of
 
 
 class Learner:
@@ -39,30 +38,30 @@ class Learner:
 
     Args:
       model: built in the strategy's scope.
-      task: gives losses and metrics.
-      optimizer: from trainers.engine.optimizers.
-      seed: of order, augmentation and dropout.
+      task: gives objectives, metrics and answers.
+      optimizers: rules from trainers.engine.optimizers.
+      seed: of order, noise, augmentation and dropout.
       accumulate: pieces that each batch is computed in.
-      as_float: from what the data holds to what the model takes (Data.as_float).
+      decode: from what the data holds to what the task takes (Data.decode).
     """
 
     def __init__(
         self,
         model: keras.Model,
         task,
-        optimizer,
+        optimizers: Sequence[OptimizerRule],
         strategy: tf.distribute.Strategy,
         plan: Plan,
         *,
         seed: int = 0,
         accumulate: int = 1,
-        as_float: Callable = lambda x: x,
+        decode: Callable[[dict], dict] = lambda batch: batch,
     ) -> None:
         with strategy.scope():
-            self.state = TrainState(model, optimizer, seed)
-        self.model, self.task, self.optimizer, self.strategy = model, task, optimizer, strategy
-        self.seed, self.accumulate = seed, accumulate
-        self.as_float, self._place = as_float, process_of(strategy)
+            self.state = TrainState(model, optimizers, seed, task.objectives, task.frozen)
+        self.model, self.task, self.strategy = model, task, strategy
+        self.seed, self.accumulate, self.decode = seed, accumulate, decode
+        self.feed = Feed(strategy, seed)
         self.use(plan)
         self._eval_zeros: dict[str, tf.Tensor] | None = None
         self.progress, self.timetable = Progress(), None
@@ -70,16 +69,16 @@ class Learner:
         self.metrics: Metrics = {}
         self.split, self.is_best = "train", False
         self.data, self.batch_size = None, 0
-        self._stopped, self._signal, self._told = False, 0, 0
+        self._stopped, self._signal, self._bad_steps = False, 0, BadSteps(self.examples_of_step)
 
     def use(self, plan: Plan) -> None:
         """Compile and group steps by another plan from here on."""
         self.plan = plan
-        self.train_step = TrainStep(self.state, self.task, plan, self.accumulate, self.as_float)
-        self.eval_step = EvalStep(self.state, self.task, plan, self.as_float)
+        self.train_step = TrainStep(self.state, self.task, plan, self.accumulate, self.decode)
+        self.eval_step = EvalStep(self.state, self.task, plan, self.decode)
         self._loops: dict[int, TrainLoop | BlockLoop] = {}  # by steps of a block
         self._eval_loop = make_eval_loop(self.strategy, self.eval_step)
-        self._predict = make_predict(self.strategy, self.eval_step.predict)
+        self._maps = {what: make_map(self.strategy, getattr(self.eval_step, what)) for what in ("records", "answers")}
         self._inspect = make_inspection(self.strategy, self.train_step.inspect)
 
     def fit(self, data, *, batch_size: int, timetable: Timetable, hooks: Sequence[Hook] = ()) -> None:
@@ -109,10 +108,9 @@ class Learner:
     def _train(self, emit: Callable) -> None:
         progress, timetable, pace = self.progress, self.timetable, Pace()
         loop = self._started_loop(self.data, self.batch_size, progress.step)
-        zeros = self.train_step.zero_sums(self._spec(self.data, self.batch_size))
+        zeros = self.train_step.zero_sums(self.feed.spec(self.data, self.batch_size))
         limit = timetable.most_bad_steps
-        if progress.bad_in_a_row >= limit:
-            self._handle_bad_row(emit)
+        self._bad_steps.act(progress, timetable, lambda: emit("diverged"))
         self._report_what_is_due(emit)
         while not self._ended:
             sums = tf.nest.map_structure(tf.constant, progress.sums) or zeros
@@ -126,7 +124,8 @@ class Learner:
                 progress.examples += (step - first) * self.batch_size
             progress.sums = {name: value.numpy() for name, value in sums.items()}
             progress.step = step
-            self._look_at_bad_steps(bad, emit)
+            self._bad_steps.look_at(bad, progress)
+            self._bad_steps.act(progress, timetable, lambda: emit("diverged"))
             self._report_what_is_due(emit)
             emit("loop")  # last, so that a checkpoint made here holds what was reported
             self._look_around(pace)
@@ -137,7 +136,7 @@ class Learner:
         seconds that it took.
         """
         loop = self._started_loop(data, batch_size, self.progress.step)
-        sums, self.data, self.batch_size = self.train_step.zero_sums(self._spec(data, batch_size)), data, batch_size
+        sums, self.data, self.batch_size = self.train_step.zero_sums(self.feed.spec(data, batch_size)), data, batch_size
 
         def trial(steps: int) -> float:
             began = time.perf_counter()
@@ -181,39 +180,45 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.state.optimizer.learning_rate))
+        return float(keras.ops.convert_to_numpy(self.state.optimizers[0].learning_rate))
 
     def evaluate(self, data, split: str, batch_size: int) -> Metrics:
         """Metrics over all examples of a split, each counted once."""
         self.check_batch_size(batch_size)
-        iterator = self._iterator(data, split, batch_size, training=False)
+        iterator = self.feed.iterator(data, split, batch_size, training=False)
         sums, left, pace = self._zeros(data, batch_size), data.steps(split, batch_size), Pace()
         while left:
             count, began = min(pace.steps, left), time.perf_counter()
-            sums = self._eval_loop(iterator, tf.constant(count, tf.int64), sums)
+            first = data.steps(split, batch_size) - left
+            sums = self._eval_loop(iterator, tf.constant(first, tf.int64), tf.constant(count, tf.int64), sums)
             left -= count
-            float(sums["weight"])  # waits for the device
+            tf.nest.flatten(sums)[0].numpy()  # waits for the device
             pace.measure(count, time.perf_counter() - began)
             self._look_around(pace)
         return self.task.finish({name: np.asarray(value, np.float64) for name, value in sums.items()})
 
-    def predict(self, data, split: str, batch_size: int) -> Any:
-        """The model's outputs for all examples of a split, in order."""
+    def records(self, data, split: str, batch_size: int) -> Any:
+        """What the task keeps of each example of a split for its report, in order."""
+        return self._mapped("records", data, split, batch_size)
+
+    def answers(self, data, split: str, batch_size: int) -> Any:
+        """What the task answers for each example of a split, in order."""
+        return self._mapped("answers", data, split, batch_size)
+
+    def _mapped(self, what: str, data, split: str, batch_size: int) -> Any:
         self.check_batch_size(batch_size)
-        iterator = self._iterator(data, split, batch_size, training=False)
-        batches = [self._predict(iterator) for _ in range(data.steps(split, batch_size))]
+        iterator = self.feed.iterator(data, split, batch_size, training=False)
+        numbers = range(data.steps(split, batch_size))
+        batches = [self._maps[what](iterator, tf.constant(number, tf.int64)) for number in numbers]
         size = data.spec.examples[split]
         return tf.nest.map_structure(lambda *parts: np.concatenate([p.numpy() for p in parts])[:size], *batches)
 
     def inspect(self) -> tuple[dict[str, np.ndarray], Any]:
-        """For the batch of the next step: TrainStep.inspect's norms, and x of this host's part of it. All hosts must ask."""
-        step = tf.constant(self.progress.step, tf.int64)
-        options = dict(training=True, seed=self.seed, start_step=self.progress.step)
-        iterator = self._iterator(self.data, "train", self.batch_size, **options)
-        norms = {name: value.numpy() for name, value in self._inspect(iterator, step).items()}
-        share = (self._place.index, self._place.count)
-        x = next(iter(self.data.batches("train", self.batch_size, share=share, **options)))["x"]
-        return norms, self.as_float(x)
+        """For the batch of the next step: TrainStep.inspect's norms, and x of this process's part of it. All must ask."""
+        step = self.progress.step
+        iterator = self.feed.training(self.data, self.batch_size, step)
+        norms = {name: value.numpy() for name, value in self._inspect(iterator, tf.constant(step, tf.int64)).items()}
+        return norms, self.decode(self.feed.own_part(self.data, self.batch_size, step))["x"]
 
     def weights(self) -> list[np.ndarray]:
         """Values to evaluate and save: trainable (averaged, where the optimizer keeps an average), then the rest."""
@@ -239,7 +244,7 @@ class Learner:
     def _look_around(self, pace: Pace) -> None:
         """Leave if a signal came, on whichever host; keep the pace of the first host, since all make the same loops."""
         signal = self._signal  # once: one that comes from here on is heard next time
-        if self._place.count > 1:
+        if self.feed.process.count > 1:
             found = agree(self.strategy, [signal, pace.steps])
             signal, pace.steps = int(found[:, 0].max()), int(found[0, 1])
         if signal:
@@ -248,85 +253,27 @@ class Learner:
 
     def wait_for_all(self) -> None:
         """Until every host is here."""
-        if self._place.count > 1:
+        if self.feed.process.count > 1:
             agree(self.strategy, [0])
 
     def check_same_step(self) -> None:
         """ValueError if the hosts do not go on from one step."""
-        if self._place.count > 1:
+        if self.feed.process.count > 1:
             steps = agree(self.strategy, [self.progress.step])[:, 0]
             if len(set(steps.tolist())) > 1:
                 raise ValueError(f"all hosts must see one workdir. Received: checkpoints of the steps {sorted(set(steps))}")
 
-    def _iterator(self, data, split: str, batch_size: int, **options):
-        """Of a split's batches, spread over the replicas. Each host makes its own part."""
-        replicas, place = self.strategy.num_replicas_in_sync, self._place
-        dataset = data.batches(split, batch_size, share=(place.index, place.count), **options)
-        if place.count == 1:
-            return self._distributed(dataset)
-        parts = dataset.rebatch(batch_size // replicas, drop_remainder=True) if replicas > place.count else dataset
-        endless = parts.repeat()  # of one that ends, an iterator over many hosts makes the shapes unknown
-        return iter(self.strategy.distribute_datasets_from_function(lambda context: endless))
-
     def _started_loop(self, data, batch_size: int, step: int):
         """The plan's loop, with the batches from `step` on."""
-        options = dict(seed=self.seed, start_step=step)
         if self.plan.steps == 1:
             loop = self._loops.setdefault(1, TrainLoop(self.strategy, self.train_step))
-            loop.start(self._iterator(data, "train", batch_size, training=True, **options))
+            loop.start(self.feed.training(data, batch_size, step))
             return loop
-        block, resident = self.plan.steps, self.plan.name == "xla_resident" and data.can_be_resident("train")
-        if not resident:
-            batch_bytes = sum(t.dtype.size * t.shape.num_elements() for t in tf.nest.flatten(self._spec(data, batch_size)))
-            block = max(1, min(block, _BLOCK_BYTES // batch_bytes))
-        make = data.index_batches if resident else functools.partial(data.batches, training=True)
-        blocks = make("train", batch_size, block=block, **options)
+        resident = self.plan.name == "xla_resident" and data.can_be_resident("train")
+        block, *blocks = self.feed.blocks(data, batch_size, step, self.plan.steps, resident=resident)
         loop = self._loops.setdefault(block, BlockLoop(self.strategy, self.train_step, self.plan.compile, block))
-        loop.start(self._distributed(blocks), data.tensors("train") if resident else {})
+        loop.start(*blocks)
         return loop
-
-    def _distributed(self, dataset: tf.data.Dataset):
-        """An iterator for the replicas of this host.
-
-        On CPUs the dataset's own: TensorFlow's distributed one sets glibc to give memory back at once
-        (generator_dataset_op.cc), which makes page faults of XLA's buffers and cost a dense net a third of its speed; and to
-        leave one before its end takes seconds now and then, of two logical CPUs up to minutes.
-        """
-        if on_cpu(self.strategy):
-            return iter(dataset)
-        return iter(self.strategy.experimental_distribute_dataset(dataset))
-
-    def _spec(self, data, batch_size: int) -> dict:
-        """Of one replica's part of a batch."""
-        whole, replicas = data.batches("train", batch_size, training=False).element_spec, self.strategy.num_replicas_in_sync
-        return tf.nest.map_structure(lambda t: tf.TensorSpec((t.shape[0] // replicas, *t.shape[1:]), t.dtype), whole)
-
-    def _look_at_bad_steps(self, bad: dict, emit: Callable) -> None:
-        """Steps that were skipped because the loss or the gradient was not finite."""
-        progress, count = self.progress, int(bad["count"])
-        progress.bad_in_a_row = int(bad["in_a_row"])
-        for step in sorted((bad["steps"].numpy()[:count] + 1).tolist()):
-            progress.bad_steps.append(step)
-            self._told += 1
-            if self._told <= _MOST_TOLD:
-                examples, rest = self.examples_of_step(step), " (more such steps are in metrics.jsonl alone)"
-                log.warning(
-                    "step %d: loss or gradient is not finite; skipped. Its examples: %s%s",
-                    step, examples, rest if self._told == _MOST_TOLD else "",
-                )  # fmt: skip
-        if progress.bad_in_a_row >= self.timetable.most_bad_steps:
-            self._handle_bad_row(emit)
-
-    def _handle_bad_row(self, emit: Callable) -> None:
-        progress, what = self.progress, f"{self.progress.bad_in_a_row} steps in a row, up to step {self.progress.step},"
-        what = f"{what} had a loss or gradient that is not finite and changed nothing"
-        if self.timetable.on_nan == "stop" or (self.timetable.on_nan == "rollback" and not progress.best_step):
-            raise FloatingPointError(f"{what}. Try a lower learning rate or optimizer.global_clipnorm=1.0")
-        if self._told <= _MOST_TOLD:
-            log.warning("%s; on_nan: %s", what, self.timetable.on_nan)
-        if self.timetable.on_nan == "rollback":
-            emit("diverged")
-        progress.bad_in_a_row = 0
 
     def _report_what_is_due(self, emit: Callable) -> None:
         """All or nothing: an interrupted evaluation leaves no trace, and is made when training goes on."""
@@ -345,8 +292,9 @@ class Learner:
                 log.info("stopped: no better %s in %d evaluations", table.monitor, table.patience)
 
     def _compare_with_best(self, value: float) -> None:
-        progress, sign = self.progress, -1 if self.timetable.monitor in self.task.lower_is_better else 1
-        self.is_best = math.isnan(progress.best) or sign * value > sign * progress.best
+        progress, direction = self.progress, self.task.directions[self.timetable.monitor]
+        is_better = value < progress.best if direction == "min" else value > progress.best
+        self.is_best = math.isnan(progress.best) or is_better
         if self.is_best:
             progress.best, progress.best_step, progress.best_weights = value, progress.step, self.weights()
         progress.evaluations_without_best = 0 if self.is_best else progress.evaluations_without_best + 1
@@ -358,22 +306,30 @@ class Learner:
     def _zeros(self, data, batch_size: int) -> dict[str, tf.Tensor]:
         """Of an evaluation's sums."""
         if self._eval_zeros is None:
-            self._eval_zeros = self.eval_step.zero_sums(self._spec(data, batch_size))
+            self._eval_zeros = self.eval_step.zero_sums(self.feed.spec(data, batch_size))
         return self._eval_zeros
 
     def check_monitor(self, data, batch_size: int, monitor: str) -> None:
-        """ValueError if an evaluation has no such metric."""
+        """ValueError if an evaluation has no such metric, or one of which the task does not say which direction is better."""
         zeros = self._zeros(data, batch_size)
         with np.errstate(invalid="ignore"):
             names = self.task.finish({name: np.asarray(value, np.float64) for name, value in zeros.items()})
+        accepted = [name for name in names if name in self.task.directions]
+        if monitor in names and monitor not in accepted:
+            raise ValueError(
+                f"metric {monitor!r} cannot be monitored: the task's `directions` does not say whether lower or higher is "
+                f"better. Accepted: {', '.join(accepted)}"
+            )
         if monitor not in names:
-            raise ValueError(f"unknown metric to monitor: {monitor!r}. Accepted: {', '.join(names)}")
+            raise ValueError(f"unknown metric to monitor: {monitor!r}. Accepted: {', '.join(accepted)}")
 
     def check_batch_size(self, batch_size: int) -> None:
         """ValueError if the batch cannot be split evenly."""
-        pieces = self.strategy.num_replicas_in_sync * self.train_step.accumulate
-        if batch_size % pieces:
+        replicas, multiple = self.strategy.num_replicas_in_sync, row_multiple(self.task, self.accumulate)
+        if batch_size % (replicas * multiple):
+            updates = multiple // self.accumulate
+            what = f"replicas x accumulate{' x updates' if updates > 1 else ''}: {replicas} x {self.accumulate}"
             raise ValueError(
-                f"batch_size must be a multiple of {pieces} (replicas x accumulate: {self.strategy.num_replicas_in_sync} x "
-                f"{self.train_step.accumulate}). Received: {batch_size}"
+                f"batch_size must be a multiple of {replicas * multiple} ({what}{f' x {updates}' if updates > 1 else ''}). "
+                f"Received: {batch_size}"
             )

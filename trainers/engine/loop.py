@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from trainers.engine.feed import as_written, next_parts, no_time, timed_next
+from trainers.engine.feed import next_parts, no_autograph, no_time, timed_next
+from trainers.nests import weighted
 
 Sums = dict[str, tf.Tensor]
 
@@ -31,7 +32,7 @@ class TrainLoop:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, train_step: Callable) -> None:
-        self._strategy, self._train_step, self._iterator = strategy, as_written(train_step), None
+        self._strategy, self._train_step, self._iterator = strategy, no_autograph(train_step), None
 
     def start(self, iterator) -> None:
         """Go on with the batches of an iterator."""
@@ -90,7 +91,7 @@ class BlockLoop:
             used += step - before
         return block, used, step, sums, bad, waited
 
-    @as_written
+    @no_autograph
     def _run(self, *arguments):
         """In a replica context."""
         values, step, sums, bad = self._program(self._train_step.state.read(), *arguments)
@@ -114,15 +115,15 @@ class BlockLoop:
         return values, step, sums, bad
 
 
-@as_written
+@no_autograph
 def _goes_on(step: tf.Tensor, end: tf.Tensor, bad: dict, limit: tf.Tensor) -> tf.Tensor:
     return (step < end) & (bad["in_a_row"] < limit) & (bad["count"] < _NOTED)
 
 
-@as_written
+@no_autograph
 def _gathered(resident: dict, batch: dict) -> dict:
     found = tf.nest.map_structure(lambda t: tf.gather(t, batch["indices"]), resident)
-    return {**found, "w": batch["w"] * found.get("w", 1.0)}
+    return {**found, "w": weighted(batch["w"], found.get("w"))}
 
 
 def _int64(*numbers: int) -> list[tf.Tensor]:
@@ -130,29 +131,38 @@ def _int64(*numbers: int) -> list[tf.Tensor]:
 
 
 def make_eval_loop(strategy: tf.distribute.Strategy, eval_step: Callable) -> Callable:
-    """loop(iterator, count, sums) -> sums plus those of `count` batches."""
+    """loop(iterator, first, count, sums) -> sums plus those of `count` batches, the first of which has the number `first`."""
 
-    eval_step = as_written(eval_step)
+    eval_step = no_autograph(eval_step)
 
     @tf.function
-    def eval_loop(iterator, count: tf.Tensor, sums: Sums) -> Sums:
-        for _ in tf.range(count):
-            new = strategy.run(eval_step, args=(next_parts(strategy, iterator),))
+    def eval_loop(iterator, first: tf.Tensor, count: tf.Tensor, sums: Sums) -> Sums:
+        for number in tf.range(first, first + count):
+            new = strategy.run(eval_step, args=(number, next_parts(strategy, iterator)))
             sums = _added(sums, {name: _first(strategy, value) for name, value in new.items()})
         return sums
 
     return eval_loop
 
 
-def make_predict(strategy: tf.distribute.Strategy, predict_step: Callable) -> Callable:
-    """predict(iterator) -> outputs of its next batch, in the order of the batch, of all hosts' replicas."""
+def make_map(strategy: tf.distribute.Strategy, step: Callable) -> Callable:
+    """function(iterator, number) -> what `step` gives for its next batch, in the order of the batch, of all hosts' replicas."""
 
     @tf.function(autograph=False)
-    def predict(iterator):
-        outputs = strategy.run(predict_step, args=(next_parts(strategy, iterator),))
-        return tf.nest.map_structure(lambda t: strategy.gather(t, axis=0), outputs)
+    def of_next(iterator, number: tf.Tensor):
+        outputs = strategy.run(step, args=(number, next_parts(strategy, iterator)))
+        return tf.nest.map_structure(lambda t: _gathered_rows(strategy, t), outputs)
 
-    return predict
+    return of_next
+
+
+def _gathered_rows(strategy: tf.distribute.Strategy, value) -> tf.Tensor:
+    """Collectives on CPUs know no bfloat16, so it is gathered as float32, which holds it."""
+    parts = strategy.experimental_local_results(value)
+    if parts[0].dtype != tf.bfloat16:
+        return strategy.gather(value, axis=0)
+    wide = strategy.run(lambda t: tf.cast(t, tf.float32), args=(value,))
+    return tf.cast(strategy.gather(wide, axis=0), tf.bfloat16)
 
 
 def make_inspection(strategy: tf.distribute.Strategy, inspect: Callable) -> Callable:
@@ -166,12 +176,12 @@ def make_inspection(strategy: tf.distribute.Strategy, inspect: Callable) -> Call
     return inspection
 
 
-@as_written
+@no_autograph
 def _added(sums: Sums, new: Sums) -> Sums:
     return {name: sums[name] + new[name] for name in sums}
 
 
-@as_written
+@no_autograph
 def _noted(bad: dict, step: tf.Tensor, is_bad: tf.Tensor) -> dict:
     place = tf.range(_NOTED, dtype=tf.int64) == bad["count"]
     return {
@@ -181,7 +191,7 @@ def _noted(bad: dict, step: tf.Tensor, is_bad: tf.Tensor) -> dict:
     }
 
 
-@as_written
+@no_autograph
 def _first(strategy: tf.distribute.Strategy, value):
     """Every replica returns the same global sums, so the first one's are taken."""
     return strategy.experimental_local_results(value)[0]

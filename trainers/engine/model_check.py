@@ -2,6 +2,8 @@
 
 import keras
 
+from trainers.speed.keras_inside import made_by
+
 
 def check_model(model: keras.Model, input_shape, task) -> None:
     """ValueError if the model does not take x of this shape, or gives other than what the task needs.
@@ -35,7 +37,7 @@ def _fits(wanted: tuple, found) -> bool:
 
 
 def _last_activation(model: keras.Model) -> str | None:
-    layer = model.outputs[0]._keras_history.operation
+    layer = made_by(model.outputs[0])
     if isinstance(layer, keras.Model):
         return _last_activation(layer)
     if isinstance(layer, keras.layers.Softmax):

@@ -1,13 +1,17 @@
-"""Keras optimizers by name, with a learning-rate schedule and weight decay that spares some variables."""
+"""Keras optimizers by name or by the paths of variables, with a learning-rate schedule and weight decay that spares some."""
 
+import dataclasses
 import inspect
 import math
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from trainers.config import construct
+from trainers.speed.keras_inside import all_layers
 
 _NO_OPTIMIZERS = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
 OPTIMIZERS = {
@@ -21,6 +25,80 @@ _REFUSED = {
     "loss_scale_factor": 'use precision="float16", whose loss scaling is dynamic',
 }
 NO_DECAY = ("bias", "norm", "gamma", "beta")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerRule:
+    """The optimizer of the variables whose path the pattern matches (re.search), where no rule before it does.
+
+    Attributes:
+      make: updates in a step -> an optimizer, another for each objective; None freezes the variables.
+    """
+
+    pattern: str
+    make: Callable[[int], keras.optimizers.Optimizer] | None
+
+
+def optimizer_rules(given: Any, *, total_steps: int = 1, steps_per_epoch: int = 1, first_step: int = 0) -> list[OptimizerRule]:
+    """Rules of one optimizer for all variables, or of a list of (pattern, optimizer or None).
+
+    Args:
+      given: a dict of make_optimizer's arguments, a name, a Keras optimizer or its class; or the list.
+      total_steps, steps_per_epoch, first_step: of the run, as make_optimizer takes them.
+
+    Raises:
+      ValueError: none of these, or an optimizer that is not accepted.
+    """
+    pairs = given if isinstance(given, list | tuple) else [("", given)]
+    rules = []
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError(f"a list of optimizers has pairs (pattern, optimizer or None). Received: {pair!r}")
+        pattern, one = pair
+        if one is None:
+            rules.append(OptimizerRule(pattern, None))
+            continue
+        arguments = one if isinstance(one, dict) or not hasattr(one, "items") else one.to_dict()
+
+        def make(updates: int, one=arguments):
+            if isinstance(one, keras.optimizers.Optimizer):
+                return make_pure(one)
+            if inspect.isclass(one) and issubclass(one, keras.optimizers.Optimizer):
+                return make_pure(one())
+            one = {"name": one} if isinstance(one, str) else one
+            steps = dict(total_steps=total_steps, steps_per_epoch=steps_per_epoch, first_step=first_step)
+            return make_optimizer(**one, **{name: updates * count for name, count in steps.items()})
+
+        make(1)  # what is wrong is raised here
+        rules.append(OptimizerRule(pattern, make))
+    return rules
+
+
+def assigned(rules: Sequence[OptimizerRule], model: keras.Model) -> dict[int, OptimizerRule]:
+    """id of each trainable variable -> its rule, after those of rules without an optimizer were frozen. A layer of which
+    nothing is left to train computes as in inference: batch norm keeps its statistics.
+
+    Raises:
+      ValueError: a variable that no rule matches, or a rule that matches no variable.
+    """
+    found = {}
+    for variable in model.trainable_variables:
+        rule = next((rule for rule in rules if re.search(rule.pattern, variable.path)), None)
+        if rule is None:
+            raise ValueError(f"no optimizer is given for the variable {variable.path}. Patterns: {[r.pattern for r in rules]}")
+        found[id(variable)] = rule
+    for rule in rules:
+        if rule not in found.values():
+            paths = ", ".join(v.path for v in model.trainable_variables[:5])
+            raise ValueError(f"optimizer pattern {rule.pattern!r} matches no variable that is left. Variables: {paths}, ...")
+    for layer in all_layers(model):
+        own = [v for v in layer.trainable_variables if id(v) in found]
+        frozen = [v for v in own if found[id(v)].make is None]
+        for variable in frozen:
+            variable.trainable = False
+        if frozen and len(frozen) == len(own):
+            layer.trainable = False
+    return found
 
 
 def make_optimizer(

@@ -1,59 +1,153 @@
-"""Every variable that a step changes."""
+"""Every variable that a step changes, and who changes it."""
 
+import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from trainers.engine.optimizers import OptimizerRule, assigned
+from trainers.speed.keras_inside import all_layers, averages
+
 Tensors = list[tf.Tensor]
-Values = dict[str, Tensors | dict[int, tf.Tensor]]
+Values = dict[str, Tensors]
+Changes = dict[str, dict[int, tf.Tensor]]  # new values by kind and index
 
 _FIRST_LOSS_SCALE = 2.0**15
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Variables of one objective that one optimizer changes: indices into the state's "trainable" and "optimizer"."""
+
+    optimizer: keras.optimizers.Optimizer
+    trainable: list[int]
+    slots: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one objective changes: groups of variables, its loss scale, and [(variable, kind and index of its leader, momentum)]
+    of the non-trainable variables that follow others.
+    """
+
+    groups: list[Group]
+    loss_scale: list[int]
+    followers: list[tuple[int, tuple[str, int], float]]
+
+    @property
+    def trainable(self) -> list[int]:
+        return [i for group in self.groups for i in group.trainable]
 
 
 class TrainState:
     """Every variable that a step changes. Made in the strategy's scope.
 
-    Seeds of dropout are not among them: each step draws them from (seed, step, replica).
+    Seeds of dropout are not among them: each update draws them from (seed, update, piece, replica).
+
+    Attributes:
+      variables: by kind. "frozen" ones are read alone, and stand in no checkpoint.
+      parts: one for each objective.
+
+    Args:
+      optimizers: rules, of which the first that matches a variable's path counts (trainers.engine.optimizers).
+      objectives: of the task.
+      frozen: models that the objectives read.
+
+    Raises:
+      ValueError: a variable that no rule matches, or a rule that matches none; an objective that trains nothing.
     """
 
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, seed: int) -> None:
-        self.model, self.optimizer, self.seed = model, optimizer, seed
-        optimizer.build(model.trainable_variables)
-        is_seed = [v.path.endswith("seed_generator_state") for v in model.non_trainable_variables]
-        self.seeds = list(itertools.compress(model.non_trainable_variables, is_seed))
-        float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
-        self.variables = {
-            "trainable": model.trainable_variables,
-            "non_trainable": [v for v, seed in zip(model.non_trainable_variables, is_seed, strict=True) if not seed],
-            "optimizer": optimizer.variables,
-            "loss_scale": [keras.Variable(value, trainable=False) for value in (_FIRST_LOSS_SCALE, 0.0)] if float16 else [],
-        }
+    def __init__(
+        self, model: keras.Model, optimizers: Sequence[OptimizerRule], seed: int, objectives: Sequence, frozen: Sequence = ()
+    ) -> None:
+        self.model, self.seed = model, seed
+        rules = assigned(optimizers, model)  # first: it freezes variables
+        non_trainable = [v for v in model.non_trainable_variables if not _is_seed(v)]
+        of_frozen = [v for other in frozen for v in other.variables]
+        self.variables: dict[str, list] = {
+            "trainable": list(model.trainable_variables), "non_trainable": non_trainable, "optimizer": [], "loss_scale": [],
+            "frozen": [v for v in of_frozen if not _is_seed(v)],
+        }  # fmt: skip
+        self.seeds = [v for v in (*model.non_trainable_variables, *of_frozen) if _is_seed(v)]
+        self._is_float16 = any(layer.compute_dtype == "float16" for layer in all_layers(model))
+        self.parts = [self._part(objective, rules) for objective in objectives]
+
+    def _part(self, objective, rules: dict[int, OptimizerRule]) -> Part:
+        index = {id(v): i for i, v in enumerate(self.variables["trainable"])}
+        mine = self.model.trainable_variables if objective.trains is None else list(objective.trains(self.model))
+        mine = [v for v in mine if id(v) in index]
+        if not mine:
+            raise ValueError(f"objective {objective.name!r} trains no variable: all that it names are frozen, or none")
+        groups, slots = [], self.variables["optimizer"]
+        for rule in dict.fromkeys(rules[id(v)] for v in mine):
+            variables = [v for v in mine if rules[id(v)] is rule]
+            optimizer = rule.make(objective.updates)
+            optimizer.build(variables)
+            group = [index[id(v)] for v in variables]
+            groups.append(Group(optimizer, group, list(range(len(slots), len(slots) + len(optimizer.variables)))))
+            slots.extend(optimizer.variables)
+        scales = self.variables["loss_scale"]
+        loss_scale = [len(scales), len(scales) + 1] if self._is_float16 else []
+        scales += [keras.Variable(value, trainable=False) for value in (_FIRST_LOSS_SCALE, 0.0)[: len(loss_scale)]]
+        return Part(groups, loss_scale, self._followers(objective))
+
+    def _followers(self, objective) -> list[tuple[int, tuple[str, int], float]]:
+        if objective.follows is None:
+            return []
+        index = {id(v): (kind, i) for kind in ("trainable", "non_trainable") for i, v in enumerate(self.variables[kind])}
+        found = [(index.get(id(v), ("",))[0], v, leader, momentum) for v, leader, momentum in objective.follows(self.model)]
+        for kind, v, leader, _ in found:
+            if kind != "non_trainable" or v.shape != leader.shape:
+                raise ValueError(
+                    f"a variable that follows another must not be trainable, and have its shape. Received: {v.path} {v.shape}, "
+                    f"{'trainable' if kind == 'trainable' else 'not trainable'}, after {leader.path} {leader.shape}"
+                )
+        return [(index[id(v)][1], index[id(leader)], momentum) for _, v, leader, momentum in found]
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        return [group.optimizer for part in self.parts for group in part.groups]
 
     def read(self) -> Values:
         """The values of all variables, as this replica holds them."""
         return {kind: [tf.convert_to_tensor(v.value) for v in variables] for kind, variables in self.variables.items()}
 
-    def write(self, values: Values) -> None:
-        """Assign new values by kind and place; every replica assigns the same to its own copy."""
-        for kind, new in values.items():
-            for i, value in new.items() if isinstance(new, dict) else enumerate(new):
-                self.variables[kind][i].value.assign(value)
+    def write(self, changes: Changes | Values) -> None:
+        """Assign new values by kind and index; every replica assigns the same to its own copy."""
+        for kind, new in changes.items():
+            if kind != "frozen":
+                for i, value in new.items() if isinstance(new, dict) else enumerate(new):
+                    self.variables[kind][i].value.assign(value)
 
     def evaluated(self) -> list[keras.Variable]:
-        """The trainable variables to evaluate and save: their moving average where the optimizer keeps one."""
-        if not self.optimizer.use_ema:
-            return self.variables["trainable"]
-        return self.optimizer._model_variables_moving_average  # Keras gives no public way to them
+        """The trainable variables to evaluate and save: their moving average where an optimizer keeps one."""
+        found = list(self.variables["trainable"])
+        for group in (group for part in self.parts for group in part.groups):
+            for i, average in zip(group.trainable, averages(group.optimizer), strict=False):
+                found[i] = average
+        return found
 
-    def draw_seeds(self, position: tf.Tensor) -> Tensors:
-        """A seed for each generator of the model and one for the task, a function of (seed, position) alone."""
-        shape = (len(self.seeds) + 1, 2)
-        seeds = tf.random.stateless_uniform(shape, (self.seed, position), maxval=tf.int64.max, dtype=tf.int64, alg="philox")
-        return tf.unstack(seeds % (2**31 - 1))  # Keras casts them to int32
+    def draw_seeds(self, position: tf.Tensor, update: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
+        """Seeds of the model's generators, a function of (seed, position), and of an objective's noise, of (seed, update)."""
+        return self._drawn(len(self.seeds), position), self._drawn(1, -1 - update)[0]
 
-    def scope(self, trainable: Tensors, non_trainable: Tensors, seeds: Tensors) -> keras.StatelessScope:
-        """In it the model computes with these values and touches no variable."""
-        known = zip(self.variables["trainable"], trainable, strict=True)
-        also = zip(self.variables["non_trainable"], non_trainable, strict=True)
-        return keras.StatelessScope([*known, *also, *zip(self.seeds, seeds, strict=True)], collect_losses=True)
+    def _drawn(self, count: int, number: tf.Tensor) -> Tensors:
+        seeds = tf.random.stateless_uniform((count, 2), (self.seed, number), maxval=tf.int64.max, dtype=tf.int64, alg="philox")
+        return tf.unstack(seeds % (2**31 - 1), num=count)  # Keras casts them to int32
+
+    def scope(self, values: Values, seeds: Tensors) -> keras.StatelessScope:
+        """In it models compute with these values and touch no variable."""
+        kinds = ("trainable", "non_trainable", "frozen")
+        known = [zip(self.variables[kind], values[kind], strict=True) for kind in kinds]
+        return keras.StatelessScope([*itertools.chain(*known), *zip(self.seeds, seeds, strict=True)], collect_losses=True)
+
+
+def replaced(values: Values, changes: Changes) -> Values:
+    """Values with the changed ones in their places."""
+    return {kind: [changes.get(kind, {}).get(i, value) for i, value in enumerate(old)] for kind, old in values.items()}
+
+
+def _is_seed(variable: keras.Variable) -> bool:
+    return variable.path.endswith("seed_generator_state")

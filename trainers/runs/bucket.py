@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainers.runs.checkpoint import MANIFEST
 from trainers.engine.learner import Hook
-from trainers.runs.workdir import CHECKPOINTS, CONFIG, SUMMARY
 from trainers.remote import fetch, join, remove, send, told
+from trainers.runs.checkpoint import MANIFEST
+from trainers.runs.workdir import CHECKPOINTS, CONFIG, SUMMARY
 
 log = logging.getLogger("trainers")
 

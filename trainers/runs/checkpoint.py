@@ -200,5 +200,7 @@ def _assign(learner: Learner, arrays: dict[str, np.ndarray]) -> None:
 def _named_variables(learner: Learner) -> dict[str, keras.Variable]:
     """Every variable of a run by its kind and place. Keras' own names are no help: a second model in a process has others."""
     return {
-        f"{kind}/{i:04d}": variable for kind, variables in learner.state.variables.items() for i, variable in enumerate(variables)
+        f"{kind}/{i:04d}": variable
+        for kind, variables in learner.state.variables.items()
+        for i, variable in enumerate(variables)
     }

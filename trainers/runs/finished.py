@@ -10,10 +10,10 @@ from trainers.config import load_config
 from trainers.data.pipeline import Data, load_data, load_encoder
 from trainers.engine.learner import Learner
 from trainers.engine.optimizers import make_optimizer
-from trainers.speed.plan import make_plan
 from trainers.engine.strategy import make_strategy
-from trainers.runs.workdir import CONFIG, DATA, finished_run, load_model
 from trainers.remote import local
+from trainers.runs.workdir import CONFIG, DATA, finished_run, load_model
+from trainers.speed.plan import make_plan
 from trainers.tasks import make_task
 
 

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from safetensors.numpy import load_file
 
-from trainers.runs.workdir import MODEL
 from trainers.remote import local
+from trainers.runs.workdir import MODEL
+from trainers.speed.keras_inside import is_seed
 
 log = logging.getLogger("trainers")
 
@@ -24,7 +25,7 @@ def init_from(model: keras.Model, source: str) -> None:
       FileNotFoundError: it is not there.
     """
     found = _read(local(source))
-    wanted = {v.path: v for v in model.variables if not v.path.endswith("seed_generator_state")}
+    wanted = {v.path: v for v in model.variables if not is_seed(v)}
     fitting = [name for name, v in wanted.items() if name in found and found[name].shape == tuple(v.shape)]
     if not fitting:
         raise ValueError(f"nothing in {source} fits the model. It has {_some(found)}; the model has {_some(wanted)}")
@@ -53,7 +54,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if path.suffix != ".keras":
         raise ValueError(f"--init_from takes a run's folder, a .keras or a .safetensors file. Received: {path}")
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return {v.path: keras.ops.convert_to_numpy(v) for v in model.variables if not v.path.endswith("seed_generator_state")}
+    return {v.path: keras.ops.convert_to_numpy(v) for v in model.variables if not is_seed(v)}
 
 
 def _some(names) -> str:

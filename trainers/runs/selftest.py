@@ -16,13 +16,13 @@ import modelzoo
 from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
-from trainers.runs import checkpoint
-from trainers.speed.device import device_name, on_cpu, peak_operations
 from trainers.engine.learner import Learner
 from trainers.engine.optimizers import make_optimizer
-from trainers.speed.plan import supported_plans, make_plan
 from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
+from trainers.runs import checkpoint
+from trainers.speed.device import device_name, on_cpu, peak_operations
+from trainers.speed.plan import make_plan, supported_plans
 from trainers.tasks import make_task
 
 _CLASSES = 3
@@ -177,7 +177,9 @@ def _data(size: int = 100, width: int = 16) -> Data:
     return Data(spec, {"train": Split(x, (x[:, 0] > 0).astype(np.int32) + (x[:, 1] > 0))}, ArrayEncoder())
 
 
-def _train(learner: Learner, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True) -> list[float]:
+def _train(
+    learner: Learner, steps: int, data: Data | None = None, batch_size: int = 24, *, every_step: bool = True
+) -> list[float]:
     """The loss of each step."""
     data, losses = data or _data(), []
 

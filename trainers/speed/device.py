@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from trainers.speed.keras_inside import all_layers
+
 # Floating-point operations per second of one device, dense, from the vendors' data sheets: bfloat16 with float32 sums.
 _GPU_PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12}
 # Of one of those that the number in "v3-8" counts: cores, of which a chip has two; chips in v5litepod and v6e.
@@ -40,5 +42,5 @@ def gains_from_bfloat16(model: keras.Model, strategy: tf.distribute.Strategy, cp
     """Whether a model that computes in float32 on a CPU would be faster in bfloat16."""
     if not on_cpu(strategy) or not cpuinfo.exists() or not re.search(r"\b(avx512_bf16|amx_bf16)\b", cpuinfo.read_text()):
         return False
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, _GAIN_FROM_BFLOAT16)]
+    found = [layer for layer in all_layers(model) if isinstance(layer, _GAIN_FROM_BFLOAT16)]
     return bool(found) and all(layer.compute_dtype == "float32" for layer in found)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from trainers.speed import lstm
+from trainers.speed.keras_inside import TIME_LOOP, all_layers
 from trainers.speed.threefry import random_16_bits
 
 
@@ -18,9 +19,9 @@ def faster_layers(model: keras.Model) -> Iterator[None]:
     product of two matrices, where TensorFlow makes the gradient of the weights example by example; Dropout with a cheaper mask.
     """
     ways = {}
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if lstm.fits(layer):
-            ways[layer] = "inner_loop", lstm.inner_loop(layer)
+            ways[layer] = TIME_LOOP, lstm.time_loop(layer)
         elif _contracted_axes(layer):
             ways[layer] = "call", _dense_call(layer)
         elif is_plain_dropout(layer):

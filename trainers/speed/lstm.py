@@ -23,8 +23,8 @@ def fits(layer: keras.Layer) -> bool:
     return usual and not (layer.dropout or layer.recurrent_dropout or layer.unroll)
 
 
-def inner_loop(layer: keras.layers.LSTM) -> Callable:
-    """What stands in for `layer.inner_loop`."""
+def time_loop(layer: keras.layers.LSTM) -> Callable:
+    """What stands in for the layer's own loop over time (keras_inside.TIME_LOOP)."""
 
     def call(sequences, initial_state, mask, training=False):
         mask = mask[0] if isinstance(mask, list | tuple) else mask

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import modelzoo
 from trainers.files import read_json, write_json
+from trainers.speed.keras_inside import all_layers
 from trainers.speed.plan import Plan, named_plan, supported_plans
 
 log = logging.getLogger("trainers")
@@ -149,7 +150,7 @@ def _cache() -> Path:
 
 def _key(learner, batch_size: int, given: list) -> str:
     """Of everything that the speed depends on, as far as we know."""
-    layers = [(type(layer).__name__, layer.compute_dtype) for layer in learner.model._flatten_layers()]
+    layers = [(type(layer).__name__, layer.compute_dtype) for layer in all_layers(learner.model)]
     shapes = [tuple(v.shape) for variables in learner.state.variables.values() for v in variables]
     cpu = Path("/proc/cpuinfo")
     device = next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "") if cpu.exists() else ""

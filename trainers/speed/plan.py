@@ -12,6 +12,7 @@ from keras import layers
 
 from trainers.speed.device import on_cpu
 from trainers.speed.faster_layers import is_plain_dropout
+from trainers.speed.keras_inside import all_layers, is_seed, own_trainable
 
 # Forward and backward pass as graph or compiled by XLA; the batch whole, or split into pieces that the cores compute side by
 # side; one step a call, or many in one program, over batches stacked by the host or gathered from a resident data set.
@@ -152,12 +153,12 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
 
     if _has(model, _CONVOLUTIONS):
         return split("graph"), "on a CPU, XLA is slower with convolutions"
-    if _has(model, _RECURRENT) and any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers()):
+    if _has(model, _RECURRENT) and any(layer.compute_dtype == "bfloat16" for layer in all_layers(model)):
         return "graph", "on a CPU, XLA is slower with recurrence in bfloat16"
     if _has(model, _RECURRENT) and strategy.num_replicas_in_sync == 1 and "xla_split" not in supported:
         return "graph", "on a CPU, XLA of a whole batch is slower with recurrence"
     sequences = _has(model, (*_SEQUENCES, *_RECURRENT))
-    dropouts = [layer for layer in model._flatten_layers() if isinstance(layer, layers.Dropout)]
+    dropouts = [layer for layer in all_layers(model) if isinstance(layer, layers.Dropout)]
     if any(layer.rate and not is_plain_dropout(layer) for layer in dropouts):
         return split("graph") if sequences else "graph", "on a CPU, XLA is slower with dropout of whole channels"
     if loop in supported and not sequences:
@@ -167,19 +168,19 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
 
 def _has(model: keras.Model, kinds: tuple) -> bool:
     """Whether a layer, also within layers, is of these kinds."""
-    return any(isinstance(layer, kinds) for layer in model._flatten_layers())
+    return any(isinstance(layer, kinds) for layer in all_layers(model))
 
 
 def _examples_are_apart(model: keras.Model) -> bool:
     """Whether no example can change another's outputs, as far as we know: only layers and operations that we know, none of
     which keeps statistics or looks across the batch.
     """
-    parts = model._flatten_layers()
+    parts = all_layers(model)
     ours = [type(layer).__module__.split(".")[0] in ("keras", "modelzoo") for layer in parts]
     known = all(ours) and not any(isinstance(layer, layers.Lambda) for layer in parts)
     operations = [op for part in parts for op in getattr(part, "operations", ()) if not isinstance(op, layers.Layer)]
-    statistics = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
-    frozen = {id(v) for layer in parts for v in layer._trainable_variables}  # of layers set to not train
+    statistics = [v for v in model.non_trainable_variables if not is_seed(v)]
+    frozen = {id(v) for layer in parts for v in own_trainable(layer)}  # of layers set to not train
     return known and all(map(_is_apart, operations)) and all(id(v) in frozen for v in statistics)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
-from keras.src.backend import AutocastScope, get_autocast_scope  # Keras gives no public way to them
+
+from trainers.speed.keras_inside import autocast, autocast_dtype, is_seed
 
 
 def rematerialize(model: keras.Model) -> None:
@@ -18,7 +19,7 @@ def rematerialize(model: keras.Model) -> None:
     Layers that have statistics (batch norm) stay as they are.
     """
     for layer in model.layers:
-        if all(_is_seed(v) for v in layer.non_trainable_variables) and not isinstance(layer, keras.layers.InputLayer):
+        if all(is_seed(v) for v in layer.non_trainable_variables) and not isinstance(layer, keras.layers.InputLayer):
             layer.call = _rematerialized(layer, layer.call)
 
 
@@ -29,8 +30,9 @@ def _rematerialized(layer: keras.Layer, call: Callable) -> Callable:
     def rematerialized(*args, **kwargs):
         given = tf.nest.flatten((args, kwargs))
         places = [i for i, value in enumerate(given) if tf.is_tensor(value) and value.dtype.is_floating]
-        scope = get_autocast_scope()  # of mixed precision; there is none any more in the backward pass
+        dtype = autocast_dtype()  # of mixed precision; there is none any more in the backward pass
         seeds = [(v, tf.convert_to_tensor(v)) for v in layer.non_trainable_variables]  # so dropout draws the same again
+        advanced = []
 
         @tf.recompute_grad
         def pure(*tensors):
@@ -39,13 +41,14 @@ def _rematerialized(layer: keras.Layer, call: Callable) -> Callable:
                 inputs[place] = tensor
             args_again, kwargs_again = tf.nest.pack_sequence_as((args, kwargs), inputs)
             known = [*zip(layer.trainable_variables, weights, strict=True), *seeds]
-            with AutocastScope(scope and scope.dtype), keras.StatelessScope(known):
-                return call(*args_again, **kwargs_again)
+            with autocast(dtype), keras.StatelessScope(known) as inner:
+                outputs = call(*args_again, **kwargs_again)
+            advanced[:] = [inner.get_current_value(v) for v, _ in seeds]
+            return outputs
 
-        return pure(*[given[i] for i in places], *[tf.convert_to_tensor(v) for v in layer.trainable_variables])
+        outputs = pure(*[given[i] for i in places], *[tf.convert_to_tensor(v) for v in layer.trainable_variables])
+        for (variable, _), value in zip(seeds, advanced, strict=True):  # the next call of the layer draws others
+            variable.assign(value)
+        return outputs
 
     return rematerialized
-
-
-def _is_seed(variable: keras.Variable) -> bool:
-    return variable.path.endswith("seed_generator_state")

@@ -23,6 +23,7 @@ class Objective:
       follows: model -> [(variable, leader, momentum)] of non-trainable variables that become, after an update,
         momentum x variable + (1 - momentum) x leader: target networks.
       updates: of its variables in each step; update i takes the rows i, i + n, i + 2n, ... of the batch.
+      terms: names of the terms of w and of the losses, where w is a dict.
       across: whether an example's loss looks at the outputs of others. `losses` and `metrics` then see the outputs of the
         global batch, and of the batch everything but x.
     """
@@ -32,6 +33,7 @@ class Objective:
     follows = None
     updates: int = 1
     across: bool = False
+    terms: tuple[str, ...] = ()
 
     def prepare(self, batch: dict, noise, *, training: bool) -> dict:
         """The batch that is learned: masking, views, mixing; in evaluation too. `noise` gives random numbers by row:
@@ -110,9 +112,11 @@ class Task(Objective):
         """Metrics from the sums of `metrics`, and of "loss" and "weight" of each objective ("d/loss") and term ("loss/box")."""
         return mean_losses(sums)
 
-    def record(self, batch: dict, outputs) -> Any:
-        """Compiled. What `report` needs of each example: a nest of small tensors [B, ...]; never logits of whole sequences."""
-        return outputs
+    def record(self, model: keras.Model, batch: dict) -> Any:
+        """Compiled. What `report` needs of each example of a prepared batch: a nest of small tensors [B, ...], never logits of
+        whole sequences.
+        """
+        return self.forward(model, batch, training=False)
 
     def report(self, y, records) -> Report:
         """Of all examples of a split; exact where `finish` may be binned. y: targets; records: as `record` gives them; NumPy."""

@@ -18,7 +18,7 @@ from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import make_optimizer
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
-from trainers.runs.run import make_model, model_arguments
+from trainers.runs.build import make_model, model_arguments
 from trainers.speed.plan import Plan
 from trainers.tasks import make_task
 from trainers.tpu.tiles import Padded, padded_matrices
