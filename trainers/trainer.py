@@ -14,7 +14,7 @@ from trainers.data.adapt import Given, as_data
 from trainers.data.spec import Spec
 from trainers.engine.learner import Hook, Learner, Metrics
 from trainers.engine.model_check import check_model
-from trainers.engine.optimizers import make_optimizer, make_pure
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.progress import Progress, Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.keras_compat import (
@@ -224,7 +224,7 @@ class Trainer:
         found = self._data(x if made else {"x": x}, None, steps)
         batch_size = found.own_batch_size("train") or batch_size
         learner = self._ready(found, batch_size, targets=False)
-        return compiled_or_graph(learner, lambda: learner.predict(found, "train", batch_size))
+        return compiled_or_graph(learner, lambda: learner.answers(found, "train", batch_size))
 
     def _data(self, train: Any, validation: Any, steps: int | None) -> Given:
         given = {"train": train} if validation is None else {"train": train, "validation": validation}
@@ -258,16 +258,14 @@ class Trainer:
         is_known = bool(getattr(self.model, "outputs", None)) or (own and self.model.built)
         outputs = self.model.outputs if is_known else self._outputs(data, first["x"])
         task = self._task if own else self._make_task(data, outputs)
-        if hasattr(task, "num_outputs"):
-            check_model(self.model, data.spec.input_shape, task)
-        task.check(self.model, data.spec)
-        self._as_float = data.as_float
+        check_model(self.model, data.spec, task)
+        self._decode = data.decode
         self._facts = dict(resident=data.can_be_resident("train"))
         shapes = data.batches("train", batch_size, training=False).element_spec
         if self._plan in ("auto", "measure") and any(None in t.shape[1:] for t in tf.nest.flatten(shapes)):
             log.info("plan graph: the lengths of the batches vary")
             self._plan = "graph"
-        self._learner = self._make_host(task, total_steps=1)
+        self._learner = self._make_learner(task, total_steps=1)
 
     def _rows_to_look_at(self) -> int:
         """As many as a model of fixed batches takes."""
@@ -277,7 +275,7 @@ class Trainer:
     def _outputs(self, data: Given, x):
         """Of the model for some examples; builds it if it waits for that, else changes nothing."""
         with self._strategy.scope(), keras.StatelessScope() if self.model.built else contextlib.nullcontext():
-            return self.model(tf.nest.map_structure(tf.convert_to_tensor, data.as_float(x)), training=False)
+            return self.model(tf.nest.map_structure(tf.convert_to_tensor, data.decode({"x": x})["x"]), training=False)
 
     def _settled(self, data: Given, batch_size: int, steps: int) -> Learner:
         """The learner with a plan that can be compiled."""
@@ -289,18 +287,17 @@ class Trainer:
             self._plan = learner.plan.name
         return learner
 
-    def _make_host(self, task: Task, **steps: int) -> Learner:
-        with self._strategy.scope():
-            optimizer = self._make_optimizer(self._optimizer, **steps)
+    def _make_learner(self, task: Task, **steps: int) -> Learner:
+        optimizers = optimizer_rules(self._optimizer, **steps)
         plan = make_plan(self._plan, self.model, self._strategy, **self._facts)
-        options = dict(seed=self._seed, accumulate=self._accumulate, as_float=self._as_float)
-        return Learner(self.model, task, optimizer, self._strategy, plan, **options)
+        options = dict(seed=self._seed, accumulate=self._accumulate, decode=self._decode)
+        return Learner(self.model, task, optimizers, self._strategy, plan, **options)
 
     def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int) -> Learner:
         """The learner with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
         variables = learner.state.variables["optimizer"]
-        first = int(keras.ops.convert_to_numpy(learner.state.optimizer.iterations))
-        new = self._make_host(learner.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
+        first = int(keras.ops.convert_to_numpy(learner.state.optimizers[0].iterations))
+        new = self._make_learner(learner.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
         for variable, before in zip(new.state.variables["optimizer"], variables, strict=True):
             variable.assign(keras.ops.convert_to_numpy(before))
         new.progress = learner.progress
@@ -334,12 +331,6 @@ class Trainer:
         if isinstance(given.get("class_weights"), dict):
             given["class_weights"] = factors(given["class_weights"], names or range(max(size, 2)))
         return make_task(**given, spec=spec)
-
-    def _make_optimizer(self, given: Optimizer, **steps: int) -> keras.optimizers.Optimizer:
-        if isinstance(given, keras.optimizers.Optimizer | type):
-            return make_pure(given() if isinstance(given, type) else given)
-        given = {"name": given} if isinstance(given, str) else given
-        return make_optimizer(**given, **steps)
 
     def _take_weights(self, learner: Learner, *, best: bool) -> None:
         """What is evaluated: the best, or the average where the optimizer keeps one; the given model gets it too."""

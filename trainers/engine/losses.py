@@ -9,7 +9,7 @@ Sums = dict[str, tf.Tensor]
 
 
 def loss_sums(objective, batch: dict, outputs, penalty=0.0) -> Sums:
-    """"loss" and "weight" of a batch: the weighted sum of its losses, and that of the weights; of each term, "loss/TERM" and
+    """ "loss" and "weight" of a batch: the weighted sum of its losses, and that of the weights; of each term, "loss/TERM" and
     "weight/TERM". `penalty` (L1, L2) is a part of the mean, so one of each global batch remains after the division.
 
     Raises:

@@ -84,7 +84,7 @@ def compiled_or_graph(learner, call: Callable):
 
 
 def _is_known_to_compile(learner) -> bool:
-    modules = [type(layer).__module__ for layer in learner.model._flatten_layers()]
+    modules = [type(layer).__module__ for layer in all_layers(learner.model)]
     return all(m.startswith(("keras.", "modelzoo.")) and "preprocessing" not in m for m in modules)
 
 
