@@ -255,16 +255,16 @@ class Trainer:
 
     def _make_first_learner(self, data: Given, batch_size: int, first: dict) -> None:
         own = isinstance(self._task, Task)
-        is_known = bool(getattr(self.model, "outputs", None)) or (own and self.model.built)
-        outputs = self.model.outputs if is_known else self._outputs(data, first["x"])
+        is_known = bool(getattr(self.model, "outputs", None))
+        if is_known:
+            outputs = self.model.outputs if isinstance(self.model, keras.Sequential) else self.model.output
+        else:  # a subclass
+            outputs = None if own and self.model.built else self._outputs(data, first["x"])
         task = self._task if own else self._make_task(data, outputs)
         check_model(self.model, data.spec, task)
         self._decode = data.decode
         self._facts = dict(resident=data.can_be_resident("train"))
-        shapes = data.batches("train", batch_size, training=False).element_spec
-        if self._plan in ("auto", "measure") and any(None in t.shape[1:] for t in tf.nest.flatten(shapes)):
-            log.info("plan graph: the lengths of the batches vary")
-            self._plan = "graph"
+        self._plan = _plan_for(self._plan, data.batches("train", batch_size, training=False).element_spec)
         self._learner = self._make_learner(task, total_steps=1)
 
     def _rows_to_look_at(self) -> int:
@@ -348,6 +348,18 @@ class Trainer:
             copy = keras.models.clone_model(model)
         copy.set_weights([keras.ops.convert_to_numpy(w) for w in model.weights])
         return copy
+
+
+def _plan_for(plan: str, spec: dict) -> str:
+    """The graph for what XLA cannot take: text, and shapes that vary from batch to batch."""
+    tensors = tf.nest.flatten(spec)
+    reason = "text" * any(t.dtype == tf.string for t in tensors) or "varying shapes" * any(None in t.shape[1:] for t in tensors)
+    if not reason or plan.startswith("graph"):
+        return plan
+    if plan not in ("auto", "measure"):
+        raise ValueError(f"plan {plan!r} cannot be used with batches of {reason}. Accepted: auto, measure, graph")
+    log.info("plan graph: the batches have %s", reason)
+    return "graph"
 
 
 def _strategy(given: str | tf.distribute.Strategy, model) -> tf.distribute.Strategy:

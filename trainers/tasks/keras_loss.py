@@ -1,6 +1,7 @@
 """Keras' own way to state a loss. B batch, T steps of a sequence."""
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from keras import metrics as km
 from keras import ops
 
 from trainers.tasks.base import MAX, MIN, Sums, Task
+
+log = logging.getLogger("trainers")
 
 _PER_ELEMENT = (  # metrics that take weights of y's own shape
     km.AUC, km.Precision, km.Recall, km.TruePositives, km.TrueNegatives, km.FalsePositives, km.FalseNegatives, km.IoU,
@@ -109,6 +112,11 @@ class KerasLoss(Task):
         y, outputs = self._by_name(batch["y"], "y"), self._by_name(outputs, "outputs")
         for name, loss in self._losses.items():
             _check_probabilities(loss, np.asarray(ops.cast(outputs[name], "float32")))
+            if getattr(outputs[name], "_keras_mask", None) is not None and len(np.shape(batch["w"])) == 1:
+                log.warning(
+                    "the model masks steps: the loss is a mean over the unmasked steps of an example, then over examples. For "
+                    "the mean over all unmasked steps, which fit takes, give weights [N, T] that are 0 where steps are masked"
+                )
             if _kind(loss) in _SPARSE:
                 self._classes[name] = outputs[name].shape[-1]
         for key, (name, choices) in self._metrics.items():
