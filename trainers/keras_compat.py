@@ -85,7 +85,8 @@ def run_callbacks(callbacks: Sequence[keras.callbacks.Callback]):
                 if learner.model.stop_training:
                     learner.stop()
         elif event == "loop" and step // table.steps_per_epoch > begun and step < table.total_steps:
-            begin(step // table.steps_per_epoch)
+            if not learner.model.stop_training:
+                begin(step // table.steps_per_epoch)
         elif event == "end":
             each("on_train_end", dict(logs))
 

@@ -71,8 +71,8 @@ class Trainer:
         expression that is found in its path, and stays as it is with None.
       class_weights: of "classify": "balanced", a dict of factors by class number or name (1 where it has none), or a list.
       strategy: a name (trainers.make_strategy) or a tf.distribute.Strategy.
-      plan: "auto", "measure" or one of trainers.speed.plan.PLANS. With "auto" and "measure" a model that XLA cannot compile runs
-        as a graph, and so do batches of varying lengths.
+      plan: "auto", "measure" or one of trainers.speed.plan.PLANS. Where XLA cannot compile the model, and for batches of
+        varying lengths, "auto" and "measure" take the graph.
       seed: of order and dropout.
       accumulate: pieces that each batch is computed in.
 
@@ -218,7 +218,7 @@ class Trainer:
         return compiled_or_graph(learner, lambda: learner.evaluate(found, "train", batch_size))
 
     def predict(self, x: Any, *, batch_size: int = 32, steps: int | None = None) -> Any:
-        """What the task answers, most often the model's outputs, in order. x: arrays, or batches of x or of (x, y) as in `fit`."""
+        """What the task answers, most often the model's outputs, in order. x: arrays, or batches of x or (x, y) as in `fit`."""
         check_positive(batch_size=batch_size, steps=steps)
         made = isinstance(x, tf.data.Dataset | keras.utils.PyDataset) or hasattr(x, "__next__")
         found = self._data(x if made else {"x": x}, None, steps)

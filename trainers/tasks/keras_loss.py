@@ -129,7 +129,7 @@ class KerasLoss(Task):
                                                   target, output)  # fmt: skip
             if not all(np.allclose(2 * np.asarray(a), b, rtol=1e-3) for a, b in zip(once, twice, strict=True)):
                 raise ValueError(f"metric {key!r} does not add up over batches: its variables must be sums that begin at 0")
-            if np.size(metric.stateless_result(twice)) != 1:
+            if np.shape(metric.stateless_result(twice)):
                 raise ValueError(f"metric {key!r} must be one number. Received: an array, such as average=None gives")
 
     def _terms(self, batch, outputs, *, scaled: bool = True) -> dict[str, Any]:
