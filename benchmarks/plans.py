@@ -37,7 +37,7 @@ def make_learner(arguments: dict, plan: str):
     from trainers.data.encoders import ArrayEncoder
     from trainers.data.pipeline import Data, Spec, Split
     from trainers.engine.learner import Learner
-    from trainers.engine.optimizers import make_optimizer
+    from trainers.engine.optimizers import optimizer_rules
     from trainers.engine.strategy import make_strategy
     from trainers.speed.plan import make_plan, supported_plans
     from trainers.tasks import make_task
@@ -52,8 +52,8 @@ def make_learner(arguments: dict, plan: str):
     strategy = make_strategy("cpu")
     if plan not in ("auto", *supported_plans(model, strategy, resident=True)):
         return None
-    optimizer, task = make_optimizer("adam", total_steps=1), make_task("classify", data.spec)
-    return Learner(model, task, optimizer, strategy, make_plan(plan, model, strategy, resident=True)), data
+    optimizers, task = optimizer_rules("adam"), make_task("classify", data.spec)
+    return Learner(model, task, optimizers, strategy, make_plan(plan, model, strategy, resident=True)), data
 
 
 def make_trial(arguments: dict, plan: str):

@@ -10,7 +10,7 @@ from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
 from trainers.engine.learner import Learner
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.progress import Timetable
 from trainers.speed.plan import make_plan
 from trainers.tasks import make_task
@@ -55,22 +55,25 @@ def make_learner(
     keras.utils.set_random_seed(1)
     with strategy.scope():
         model = build()
-        made = make_optimizer(**(optimizer or dict(name="sgd", learning_rate=0.1)), total_steps=100)
+    made = optimizer_rules(optimizer or dict(name="sgd", learning_rate=0.1), total_steps=100)
     task = make_task(**(task or dict(name="classify")), spec=data.spec)
     chosen = make_plan(plan, model, strategy, resident=data.can_be_resident("train"))
-    return Learner(model, task, made, strategy, chosen, as_float=data.as_float, **options)
+    return Learner(model, task, made, strategy, chosen, decode=data.decode, **options)
 
 
 def train(learner: Learner, data: Data, steps: int, batch_size: int) -> list[float]:
-    """The loss of each step, in order."""
+    """The loss of each step, in order; of several objectives the first one's."""
     losses = []
 
     def record(event: str, learner: Learner) -> None:
         if event == "metrics":
-            losses.append(learner.metrics["loss"])
+            losses.append(next(value for name, value in learner.metrics.items() if name.endswith("loss")))
 
     table = Timetable(
-        total_steps=learner.progress.step + steps, steps_per_epoch=data.steps("train", batch_size), log_every_steps=1
+        total_steps=learner.progress.step + steps,
+        steps_per_epoch=data.steps("train", batch_size),
+        log_every_steps=1,
+        monitor=learner.task.monitor,
     )
     learner.fit(data, batch_size=batch_size, timetable=table, hooks=[record])
     return losses

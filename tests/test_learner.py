@@ -77,7 +77,7 @@ def test_metrics_are_those_of_every_example(one_replica):
 def test_predictions_are_those_of_keras_in_order(one_replica, two_replicas):
     for strategy in (one_replica, two_replicas):
         learner = make_learner(net, split_data(), strategy)
-        found = learner.predict(split_data(), "validation", 8)
+        found = learner.answers(split_data(), "validation", 8)
         np.testing.assert_allclose(found, learner.model(X[37:]), rtol=0, atol=1e-6)
 
 
@@ -153,7 +153,9 @@ def test_a_batch_must_split_evenly(two_replicas):
 def test_each_function_is_traced_once(one_replica):
     learner, data = make_learner(net, split_data(), one_replica), split_data()
     run(learner, data, 20, eval_every_steps=5, log_every_steps=3)
-    functions = [learner._loops[1]._loop, learner._eval_loop, learner.train_step.loss_and_gradients, learner.train_step.updated]
+    update = learner.train_step.objectives[0]
+    compiled = [update.loss_and_gradients, update.updated]
+    functions = [learner._loops[1]._loop, learner._eval_loop, *compiled]
     assert [f.experimental_get_tracing_count() for f in functions] == [1, 1, 1, 1]
 
 

@@ -139,7 +139,9 @@ def test_a_measured_plan_changes_nothing_and_is_kept(one_replica, tmp_path, monk
     assert learner.plan.reason.count("steps/s") >= 2
     for a, b in zip(before, learner.weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not any(v.numpy().any() for v in learner.optimizer.variables if "momentum" in v.path or "velocity" in v.path)
+    assert not any(
+        v.numpy().any() for v in learner.state.variables["optimizer"] if "momentum" in v.path or "velocity" in v.path
+    )
     assert len(train(learner, data, 3, 8)) == 3
     again = make_learner(dense_net, data, one_replica, plan="measure", optimizer=dict(name="adam"))
     measure_plan(again, data, batch_size=8, total_steps=10**9)

@@ -14,12 +14,12 @@ from helpers import assert_close
 
 import modelzoo
 from trainers.data.spec import Spec
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
 from trainers.speed.plan import Plan
 from trainers.speed.remat import rematerialize
-from trainers.tasks import make_task
+from trainers.tasks import Task, make_task
 
 ROOT = Path(__file__).parent.parent
 TOKENS = dict(name="transformer", input_shape=(6,), vocab_size=12, embed_dim=8, depth=2, num_heads=2)
@@ -47,13 +47,15 @@ def gradients(arguments: dict, plan: str = "graph", *, remat: bool, batch_size: 
     model = modelzoo.create_model(arguments["name"], num_classes=3, **{k: v for k, v in arguments.items() if k != "name"})
     if remat:
         rematerialize(model)
-    state = TrainState(model, make_optimizer("sgd", learning_rate=0.1, total_steps=1), seed=0)
+    state = TrainState(model, optimizer_rules({"name": "sgd", "learning_rate": 0.1}), 0, [Task()])
     spec = Spec(input_shape=arguments["input_shape"], examples={"train": batch_size}, num_classes=3)
     step = TrainStep(state, make_task("classify", spec=spec), Plan(plan, "asked for"))
     x = np.random.default_rng(0).integers(1, 12, (batch_size, *arguments["input_shape"]))
     x = tf.constant(x, tf.int32 if "vocab_size" in arguments else tf.float32)
     batch = {"x": x, "y": tf.range(batch_size) % 3, "w": tf.ones(batch_size)}
-    _, found, statistics = step.loss_and_gradients(state.read(), batch, state.draw_seeds(tf.constant(0, tf.int64)))
+    batch["row"] = tf.range(batch_size)
+    seeds = state.draw_seeds(tf.constant(0, tf.int64), tf.constant(0, tf.int64))
+    _, found, statistics = step.objectives[0].loss_and_gradients(state.read(), batch, {}, *seeds)
     return [value.numpy().astype(np.float32) for value in [*found, *statistics.values()]]
 
 

@@ -158,20 +158,20 @@ def test_replicas_and_layers_draw_different_masks(two_replicas):
     learner = make_learner(build, data, two_replicas)
     masks = []
 
-    def dropped(values, batch, seeds):
-        with learner.state.scope(values["trainable"], values["non_trainable"], seeds[:-1]):
+    def dropped(values, batch, denominators, seeds, noise_seed):
+        with learner.state.scope(values, seeds):
             dropouts = [layer for layer in learner.model.layers if isinstance(layer, layers.Dropout)]
             return {layer.name: layer(batch["x"], training=True) for layer in dropouts}, [], {}
 
-    learner.train_step.loss_and_gradients = dropped  # gets the seeds that the step gives
+    update = learner.train_step.objectives[0]
+    update.loss_and_gradients = dropped  # gets the seeds that the step gives
+
+    def masks_of(step, batch):
+        return update._computed(learner.state.read(), batch, {}, step, tf.distribute.get_replica_context())[0]
+
     for step in (0, 1):
         batch = next(iter(two_replicas.experimental_distribute_dataset(data.batches("train", 2, training=False))))
-        found, _, _ = two_replicas.run(
-            lambda step, batch: learner.train_step._compute(
-                learner.state.read(), batch, step, tf.distribute.get_replica_context()
-            ),
-            args=(tf.constant(step, tf.int64), batch),
-        )
+        found = two_replicas.run(masks_of, args=(tf.constant(step, tf.int64), batch))
         masks += [
             tuple(part.numpy()[0] > 0) for output in found.values() for part in two_replicas.experimental_local_results(output)
         ]
@@ -229,7 +229,7 @@ def test_a_task_may_give_the_batch_another_form(one_replica):
     """prepare stands in the compiled step: doubling x there equals doubling it beforehand."""
     data, doubled = array_data(X, Y, num_classes=3), array_data(2 * X, Y, num_classes=3)
     learner = make_learner(dense_net, data, one_replica)
-    learner.task.prepare = lambda batch, seed: {**batch, "x": 2 * batch["x"]}
+    learner.task.prepare = lambda batch, noise, training: {**batch, "x": 2 * batch["x"]}
     assert_close(train(learner, data, 3, 8), train(make_learner(dense_net, doubled, one_replica), doubled, 3, 8), 1e-6)
 
 

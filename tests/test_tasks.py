@@ -67,7 +67,7 @@ def test_one_logit_equals_two_classes():
     difference = logits[:, 1:] - logits[:, :1]
     w = np.ones(200, np.float32)
     assert totals(one, y, difference, w) == pytest.approx(totals(two, y, logits, w), abs=1e-5)
-    assert one.report(y, difference)[1]["confusion_matrix"] == two.report(y, logits)[1]["confusion_matrix"]
+    assert one.report(y, difference).data["confusion_matrix"] == two.report(y, logits).data["confusion_matrix"]
     assert one.predictions(difference)[:5] == [
         {"class": p["class"], "probability": pytest.approx(p["probability"], abs=1e-6)} for p in two.predictions(logits)[:5]
     ]
@@ -76,7 +76,8 @@ def test_one_logit_equals_two_classes():
 def test_the_report_is_scikit_learns():
     y, logits = classified(4)
     names = ("ant", "bee", "cat", "dog")
-    text, data = make_task("classify", spec(num_classes=4, class_names=names)).report(y, logits)
+    report = make_task("classify", spec(num_classes=4, class_names=names)).report(y, logits)
+    text, data = report.text, report.data
     wanted = sk.classification_report(y, logits.argmax(1), target_names=names, output_dict=True)
     assert {name: data[name] for name in wanted} == wanted
     assert sk.classification_report(y, logits.argmax(1), target_names=names, digits=4) in text
@@ -89,7 +90,7 @@ def test_a_class_that_does_not_occur():
     y, logits = classified(4)
     y = np.minimum(y, 2)
     task = make_task("classify", spec(num_classes=4))
-    found, (_, data) = totals(task, y, logits, np.ones(200, np.float32)), task.report(y, logits)
+    found, data = totals(task, y, logits, np.ones(200, np.float32)), task.report(y, logits).data
     assert found["f1"] == pytest.approx(sk.f1_score(y, logits.argmax(1), average="macro"), abs=1e-6)
     assert data["3"]["support"] == 0
     assert np.isfinite(data["roc_auc"])
@@ -170,7 +171,7 @@ def test_regression_equals_scikit_learn(targets, loss):
     assert task.predictions(outputs)[0]["value"] == pytest.approx(
         values[0, 0] if targets == 1 else values[0].tolist(), rel=1e-4
     )
-    assert task.report(y, outputs)[1]["mean_error"] == pytest.approx((values - y).mean(), abs=1e-3)
+    assert task.report(y, outputs).data["mean_error"] == pytest.approx((values - y).mean(), abs=1e-3)
 
 
 class Own(make_task("regress", spec(target_mean=(0.0,), target_std=(1.0,))).__class__):

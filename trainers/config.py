@@ -33,7 +33,8 @@ class Config:
         "package.module:function"; `augment` names transformations of images.
       model: a registered name or "package.module:builder"; input_shape, num_classes and vocab_size come from the data.
       task: classify, regress or "package.module:Class".
-      optimizer: a Keras optimizer in lower case, its arguments, and `schedule`, `no_decay`.
+      optimizer: a Keras optimizer in lower case, its arguments, and `schedule`, `no_decay`; or a list of [pattern, such a
+        dict or None], of which the first whose pattern matches a variable's path counts; None freezes.
       batch_size: examples per step over all replicas together.
       epochs, steps: how long; one of the two.
       seed: of weights, order, augmentation and dropout.
@@ -41,7 +42,7 @@ class Config:
       accumulate: pieces that each batch is computed in, one after the other, to save memory.
       remat: keep less of the forward pass in memory and compute it again in the backward pass.
       eval_every_epochs, eval_every_steps: how often the validation split is evaluated; one of the two.
-      monitor: the metric of the validation split that says which model is best.
+      monitor: the metric of the validation split that says which model is best; None for the task's own.
       patience: stop after so many evaluations without a better `monitor`; None to never stop early.
       log_every_steps: how often a line of training metrics is written, besides at evaluations.
       on_nan: what happens after `most_bad_steps` in a row whose loss or gradient is not finite: "stop", "rollback" (to the
@@ -53,7 +54,7 @@ class Config:
 
     data: dict
     model: dict
-    optimizer: dict
+    optimizer: dict | list
     batch_size: int
     task: dict = dataclasses.field(default_factory=lambda: {"name": "classify"})
     epochs: float | None = None
@@ -64,7 +65,7 @@ class Config:
     remat: bool = False
     eval_every_epochs: float | None = None
     eval_every_steps: int | None = None
-    monitor: str = "loss"
+    monitor: str | None = None
     patience: int | None = None
     log_every_steps: int | None = None
     on_nan: str = "stop"
@@ -95,8 +96,9 @@ class Config:
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size must be a multiple of accumulate. Received: {self.batch_size} and {self.accumulate}")
         for name in ("data", "model", "task", "optimizer"):
-            if not isinstance(getattr(self, name).get("name"), str):
-                raise ValueError(f"config.{name} needs a name. Received: {getattr(self, name).to_dict()}")
+            value = getattr(self, name)
+            if not isinstance(value, list) and not isinstance(value.get("name"), str):
+                raise ValueError(f"config.{name} needs a name. Received: {value.to_dict()}")
 
     def to_dict(self) -> dict:
         """Plain dicts, lists and numbers, as config.json holds them."""
@@ -120,9 +122,9 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 def _checked(name: str, value: Any, kind: Any) -> Any:
     """`value` as the field's type, or ValueError. Numbers are sizes and must be positive; a seed may be 0."""
-    if kind is dict and isinstance(value, dict | ConfigDict):
-        return ConfigDict(value)
     kinds = kind.__args__ if isinstance(kind, types.UnionType) else (kind,)
+    if dict in kinds and isinstance(value, dict | ConfigDict):
+        return ConfigDict(value)
     if float in kinds and type(value) is int:
         value = float(value)
     if type(value) not in kinds:

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from trainers.speed.keras_inside import given_to_compile
 from trainers.tasks.keras_loss import looks_like_softmax
 
 log = logging.getLogger("trainers")
 
 _OWN_STEPS = ("train_step", "test_step", "compute_loss", "_compute_loss", "compute_metrics")
-_OF_BATCHES = tuple(
-    f"on_{kind}batch_{when}" for kind in ("", "train_", "test_", "predict_") for when in ("begin", "end")
-) + ("on_test_begin", "on_test_end", "on_predict_begin", "on_predict_end")  # fmt: skip
+_NOT_CALLED = (
+    *(f"on_{kind}batch_{when}" for kind in ("", "train_", "test_", "predict_") for when in ("begin", "end")),
+    *(f"on_{kind}_{when}" for kind in ("test", "predict") for when in ("begin", "end")),
+)
 _INSTEAD = {
     "BackupAndRestore": "workdir=...",
     "LearningRateScheduler": 'optimizer=dict(..., schedule=dict(name="cosine"))',
@@ -28,7 +30,7 @@ _INSTEAD = {
 
 
 class History(dict):
-    """{metric: one number an epoch}; those of the validation data start with "val_". `.history` is the same, as `fit` has it."""
+    """{metric: one number an epoch}; those of the validation data start with "val_". `.history` is the same, as in Keras."""
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -46,7 +48,7 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
         if not isinstance(callback, keras.callbacks.Callback):
             raise ValueError(f"callbacks must be keras.callbacks.Callback. Received: {name}; functions are hooks=")
         base = keras.callbacks.Callback
-        needed = [m for m in _OF_BATCHES if m in vars(callback) or getattr(type(callback), m) is not getattr(base, m)]
+        needed = [m for m in _NOT_CALLED if m in vars(callback) or getattr(type(callback), m) is not getattr(base, m)]
         by_epoch = name == "ModelCheckpoint" and callback.save_freq == "epoch"
         if (needed or name in _INSTEAD) and not by_epoch:
             why = f"{name} needs {needed[0]}" if needed else f"{name} sets what compiled steps do not read"
@@ -114,12 +116,12 @@ def compiled_with(model: keras.Model) -> dict:
     """loss, metrics, loss_weights and optimizer that `model.compile` was given; nothing if there was no loss among them."""
     if not model.compiled or model.loss is None:
         return {}
-    given = model._compile_config.config  # Keras gives them back serialised alone, which loses functions
-    metrics = [m for name in ("metrics", "weighted_metrics") if (m := given.get(name))]
-    if len(metrics) == 2 and not all(isinstance(m, list) for m in metrics):
-        raise ValueError("of a model compiled with metrics and weighted_metrics, both must be lists: all are weighted here")
-    merged = sum(metrics, []) if len(metrics) == 2 else (*metrics, ())[0]
-    return dict(loss=model.loss, metrics=merged, loss_weights=given.get("loss_weights"), optimizer=model.optimizer)
+    given = given_to_compile(model)
+    metrics, weighted = (given.get(name) or [] for name in ("metrics", "weighted_metrics"))
+    if metrics and weighted and not isinstance(metrics, list) & isinstance(weighted, list):
+        raise ValueError("metrics and weighted_metrics of compile must be lists where both are given. Received: a dict")
+    together = metrics + weighted if metrics and weighted else metrics or weighted
+    return dict(loss=model.loss, metrics=together, loss_weights=given.get("loss_weights"), optimizer=model.optimizer)
 
 
 def check_logits(outputs) -> None:
@@ -131,5 +133,7 @@ def check_logits(outputs) -> None:
             "give the task from_logits=False"
         )
     if values.ndim == 2 and values.shape[1] == 1 and len(values) > 3 and values.min() >= 0 and values.max() <= 1:
-        log.warning("the model's outputs are all from 0 to 1, where the task expects logits: if they are of a sigmoid, build the "
-                    "model without it, or give the task from_logits=False")  # fmt: skip
+        log.warning(
+            "the model's outputs are all from 0 to 1, where the task expects logits: if they are of a sigmoid, build the model "
+            "without it, or give the task from_logits=False"
+        )

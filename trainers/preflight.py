@@ -26,7 +26,6 @@ NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes, or targets of 
 VOCAB_SIZE = flags.DEFINE_integer("vocab_size", None, "Of tokens, where the data does not declare it.")
 BISECT_S = flags.DEFINE_float("bisect_s", 120.0, "Seconds to look for the largest batch that fits, for each --tpu; 0: not.")
 TIMEOUT_S = flags.DEFINE_float("timeout_s", 600.0, "The most seconds that one compile may take.")
-ROUTE = flags.DEFINE_string("route", "tf", "tf: our own step. jax: the model on Keras' JAX backend, by public functions alone.")
 ALL = flags.DEFINE_bool("all", False, "Write the table of docs/tpu.md; with --config only its row.")
 TINY = flags.DEFINE_bool("tiny", False, "With --all: the smallest instance of every registered model.")
 flags.declare_key_flag("debug")
@@ -62,9 +61,9 @@ def _examine() -> bool:
     spec = spec_from_shapes(config, input_shape=shape, num_classes=NUM_CLASSES.value, vocab_size=VOCAB_SIZE.value)
     fine = True
     for where, batch in zip(slices, batches, strict=True):
-        found = check(config, spec, where, batch, timeout_s=TIMEOUT_S.value, route=ROUTE.value)
+        found = check(config, spec, where, batch, timeout_s=TIMEOUT_S.value)
         searched = BISECT_S.value > 0 and (found.fits or found.wanted)
-        options = dict(timeout_s=TIMEOUT_S.value, seconds=BISECT_S.value, route=ROUTE.value)
+        options = dict(timeout_s=TIMEOUT_S.value, seconds=BISECT_S.value)
         print(report(found, search(config, spec, found, **options) if searched else None), flush=True)
         fine = fine and found.fits
     return fine

@@ -1,4 +1,4 @@
-"""A folder for `Trainer.fit(..., workdir=W)`: W/checkpoints, W/metrics.jsonl, and W/trainer.json with what must stay the same."""
+"""A folder for `Trainer.fit(..., workdir=W)`: checkpoints/, metrics.jsonl, and trainer.json with what must stay the same."""
 
 import contextlib
 import json

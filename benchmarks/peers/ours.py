@@ -10,7 +10,7 @@ from trainers.data.encoders import ArrayEncoder, ImageEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
 from trainers.engine.learner import Learner
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.speed.plan import make_plan
@@ -33,10 +33,10 @@ def build(
     made = make_strategy(strategy)
     with made.scope():
         model = build_model(workload, policy)
-        optimizer = make_optimizer("adam", learning_rate=1e-3, total_steps=1)
+        optimizers = optimizer_rules({"name": "adam", "learning_rate": 1e-3})
     data = make_data(workload, examples, measure)
     chosen = make_plan(plan, model, made, resident=data.can_be_resident("train"))
-    learner = Learner(model, make_task("classify", data.spec), optimizer, made, chosen, as_float=data.as_float)
+    learner = Learner(model, make_task("classify", data.spec), optimizers, made, chosen, decode=data.decode)
     per_epoch = data.steps("train", workload.batch)
 
     def run(seconds: float) -> dict:

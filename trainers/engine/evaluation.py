@@ -94,8 +94,9 @@ class _Evaluation:
         count = replicas_of(replica)
         if not (self.objective.across and count > 1):
             return self._whole(values, batch, seed)
-        *parts, penalty = self._outputs(values, batch, seed)
-        sums = self._of_outputs(*gathered(parts, replica), penalty)  # every replica has those of all
+        outputs, batch, penalty = self._outputs(values, batch, seed)
+        parts = gathered((outputs, for_losses(batch)), replica)
+        sums = self._of_outputs(*parts, penalty)  # every replica has those of all
         return {name: value / count for name, value in sums.items()}
 
     def _sums(self, values: Values, batch: dict, seed: tf.Tensor) -> Sums:
@@ -103,12 +104,12 @@ class _Evaluation:
         return self._sums_of_outputs(*self._outputs_of(values, batch, seed))
 
     def _outputs_of(self, values: Values, batch: dict, seed: tf.Tensor):
-        """Pure. (outputs, what else of the batch the losses may look at, the model's penalty)."""
+        """Pure. (outputs, the prepared batch, the model's penalty)."""
         with self.step.scope(values) as scope:
             batch = self.step.prepared(self.objective, batch, seed)
             outputs = self.objective.forward(self.step.state.model, batch, training=False)
             penalty = tf.convert_to_tensor(penalties(scope, self._trained))
-        return outputs, for_losses(batch), penalty
+        return outputs, batch, penalty
 
     def _sums_of_outputs(self, outputs, batch: dict, penalty: tf.Tensor) -> Sums:
         """Pure."""

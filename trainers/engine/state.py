@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from trainers.engine.optimizers import OptimizerRule, assigned
-from trainers.speed.keras_inside import all_layers, averages
+from trainers.speed.keras_inside import all_layers, averages, is_seed
 
 Tensors = list[tf.Tensor]
 Values = dict[str, Tensors]
@@ -64,13 +64,13 @@ class TrainState:
     ) -> None:
         self.model, self.seed = model, seed
         rules = assigned(optimizers, model)  # first: it freezes variables
-        non_trainable = [v for v in model.non_trainable_variables if not _is_seed(v)]
+        non_trainable = [v for v in model.non_trainable_variables if not is_seed(v)]
         of_frozen = [v for other in frozen for v in other.variables]
         self.variables: dict[str, list] = {
             "trainable": list(model.trainable_variables), "non_trainable": non_trainable, "optimizer": [], "loss_scale": [],
-            "frozen": [v for v in of_frozen if not _is_seed(v)],
+            "frozen": [v for v in of_frozen if not is_seed(v)],
         }  # fmt: skip
-        self.seeds = [v for v in (*model.non_trainable_variables, *of_frozen) if _is_seed(v)]
+        self.seeds = [v for v in (*model.non_trainable_variables, *of_frozen) if is_seed(v)]
         self._is_float16 = any(layer.compute_dtype == "float16" for layer in all_layers(model))
         self.parts = [self._part(objective, rules) for objective in objectives]
 
@@ -85,6 +85,9 @@ class TrainState:
             variables = [v for v in mine if rules[id(v)] is rule]
             optimizer = rule.make(objective.updates)
             optimizer.build(variables)
+            if optimizer.use_ema:  # Keras begins with zeros, which are no model until the first update
+                for average, variable in zip(averages(optimizer), variables, strict=True):
+                    average.assign(variable)
             group = [index[id(v)] for v in variables]
             groups.append(Group(optimizer, group, list(range(len(slots), len(slots) + len(optimizer.variables)))))
             slots.extend(optimizer.variables)
@@ -125,8 +128,9 @@ class TrainState:
         """The trainable variables to evaluate and save: their moving average where an optimizer keeps one."""
         found = list(self.variables["trainable"])
         for group in (group for part in self.parts for group in part.groups):
-            for i, average in zip(group.trainable, averages(group.optimizer), strict=False):
-                found[i] = average
+            if group.optimizer.use_ema:
+                for i, average in zip(group.trainable, averages(group.optimizer), strict=True):
+                    found[i] = average
         return found
 
     def draw_seeds(self, position: tf.Tensor, update: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
@@ -147,7 +151,3 @@ class TrainState:
 def replaced(values: Values, changes: Changes) -> Values:
     """Values with the changed ones in their places."""
     return {kind: [changes.get(kind, {}).get(i, value) for i, value in enumerate(old)] for kind, old in values.items()}
-
-
-def _is_seed(variable: keras.Variable) -> bool:
-    return variable.path.endswith("seed_generator_state")

@@ -35,13 +35,13 @@ class TrainStep:
         updates changed nothing, and "bad", whether one did because something is wrong (and not because a float16 gradient
         overflowed, which is mended).
         """
-        changes, sums = self._advanced(self.state.read(), batch, step, tf.distribute.get_replica_context())
+        changes, sums = self.advanced(self.state.read(), batch, step, tf.distribute.get_replica_context())
         self.state.write(changes)
         return sums
 
     def pure(self, values: Values, batch: dict, step: tf.Tensor) -> tuple[Values, Sums]:
         """The same where there is one replica, from values to values; may stand in one program with other steps."""
-        changes, sums = self._advanced(values, batch, step, None)
+        changes, sums = self.advanced(values, batch, step)
         return replaced(values, changes), sums
 
     def inspect(self, step: tf.Tensor, batch: dict) -> dict[str, tf.Tensor]:
@@ -71,7 +71,8 @@ class TrainStep:
 
         return zeros_of(sums, values, batch)
 
-    def _advanced(self, values: Values, batch: dict, step: tf.Tensor, replica) -> tuple[Changes, Sums]:
+    def advanced(self, values: Values, batch: dict, step: tf.Tensor, replica=None) -> tuple[Changes, Sums]:
+        """From values to those that change, and the sums; pure where there is one replica."""
         changes: Changes = {}
         sums: Sums = {"skipped": tf.constant(0.0), "bad": tf.constant(False)}
         for update, rows, number in self._each(batch, step, replica):

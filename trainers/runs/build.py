@@ -12,7 +12,7 @@ from trainers.config import Config
 from trainers.data.pipeline import Data, Spec, check_same_data, load_data
 from trainers.engine.learner import Learner
 from trainers.engine.model_check import check_model
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.progress import Timetable
 from trainers.runs.init_from import init_from as take_weights
 from trainers.runs.workdir import DATA
@@ -47,31 +47,30 @@ def prepare(config, workdir, devices, plan, data_dir, init_from, before, profile
         check_same_data(data, workdir / DATA)
     task = make_task(**config.task.to_dict(), spec=data.spec)
     steps = saving.every_steps if saving else None
-    timetable = make_timetable(config, data, stops=profile_steps or (), save_every_steps=steps)
+    timetable = make_timetable(config, data, task, stops=profile_steps or (), save_every_steps=steps)
     arguments = model_arguments(config.model.to_dict(), data.spec, task)
     keras.utils.set_random_seed(config.seed)  # here: preparing data draws random numbers too
     with devices.scope():
         model = make_model(arguments, config.precision)
         if config.remat:
             rematerialize(model)
-        optimizer = make_optimizer(
-            **config.optimizer.to_dict(), total_steps=timetable.total_steps, steps_per_epoch=timetable.steps_per_epoch
-        )
-    check_model(model, data.spec.input_shape, task)
+    steps = dict(total_steps=timetable.total_steps, steps_per_epoch=timetable.steps_per_epoch)
+    optimizers = optimizer_rules(config.to_dict()["optimizer"], **steps)
+    check_model(model, data.spec, task)
     if init_from:
         take_weights(model, init_from)
     chosen = make_plan(
         plan, model, devices, resident=data.can_be_resident("train"),
         before=before and before["plan"]["name"],
     )  # fmt: skip
-    options = dict(seed=config.seed, accumulate=config.accumulate, as_float=data.as_float)
-    learner = Learner(model, task, optimizer, devices, chosen, **options)
+    options = dict(seed=config.seed, accumulate=config.accumulate, decode=data.decode)
+    learner = Learner(model, task, optimizers, devices, chosen, **options)
     learner.peak_operations = peak_operations(device_name(devices), devices.num_replicas_in_sync)
     if learner.peak_operations:  # forward and backward pass are three times the forward pass, a multiply-add two operations
         name, rest = arguments["name"], {k: v for k, v in arguments.items() if k != "name"}
         learner.operations_per_example = 6.0 * modelzoo.model_info(name, **rest).multiply_adds
     learner.check_batch_size(config.batch_size)
-    learner.check_monitor(data, config.batch_size, config.monitor)
+    learner.check_monitor(data, config.batch_size, timetable.monitor)
     if plan == "measure" and not before:
         options = dict(total_steps=timetable.total_steps, deterministic=config.deterministic)
         measure_plan(learner, data, batch_size=config.batch_size, **options)
@@ -80,31 +79,29 @@ def prepare(config, workdir, devices, plan, data_dir, init_from, before, profile
     return Ready(config, data, learner, timetable, arguments)
 
 
-def make_timetable(config: Config, data: Data, stops: Sequence[int] = (), save_every_steps: int | None = None) -> Timetable:
+def make_timetable(
+    config: Config, data: Data, task: Task, stops: Sequence[int] = (), save_every_steps: int | None = None
+) -> Timetable:
     """The config's epochs and steps, all in steps."""
     per_epoch = data.steps("train", config.batch_size)
     total = config.steps or max(1, round(config.epochs * per_epoch))
     every = config.eval_every_steps or max(1, round((config.eval_every_epochs or 1.0) * per_epoch))
     return Timetable(
         total_steps=total, steps_per_epoch=per_epoch, eval_every_steps=every, log_every_steps=config.log_every_steps,
-        save_every_steps=save_every_steps, monitor=config.monitor, patience=config.patience, on_nan=config.on_nan,
-        most_bad_steps=config.most_bad_steps, stops=stops,
+        save_every_steps=save_every_steps, monitor=config.monitor or task.monitor, patience=config.patience,
+        on_nan=config.on_nan, most_bad_steps=config.most_bad_steps, stops=stops,
     )  # fmt: skip
 
 
 def model_arguments(config: dict, spec: Spec, task: Task) -> dict:
-    """The config's model with what follows from the data: input_shape, num_classes, vocab_size.
+    """The config's model with what follows from the data by the task: input_shape, num_classes, vocab_size, ...
 
     Raises:
       ValueError: the config says otherwise.
     """
     parameters = modelzoo.model_info(config["name"]).signature.parameters
     config = dict(config)
-    for name, fits in {
-        "input_shape": (spec.input_shape,),
-        "num_classes": (task.num_outputs, *task.other_outputs),
-        "vocab_size": (spec.vocab_size,),
-    }.items():
+    for name, fits in task.arguments(spec).items():
         if name in config:
             given = tuple(config[name]) if isinstance(config[name], list) else config[name]
             if given not in fits:

@@ -2,8 +2,7 @@
 
 import time
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from trainers.config import Config
 from trainers.data.pipeline import Data
@@ -30,10 +29,10 @@ def finish(ready: Ready, workdir: Path, began: float, *, is_chief: bool) -> dict
     summary = _summary(learner, data, config, began)
     if "test" in data.spec.examples:
         metrics = learner.evaluate(data, "test", config.batch_size)
-        outputs = learner.predict(data, "test", config.batch_size)
+        records = learner.records(data, "test", config.batch_size)
         summary = {"test": finite(metrics), **summary}
         if is_chief:
-            summary |= _final_report(learner.task, data, metrics, outputs, workdir)
+            summary |= _final_report(learner.task, data, metrics, records, workdir)
     if is_chief:
         write_json(workdir / SUMMARY, summary)
     return summary
@@ -50,26 +49,29 @@ def _save_model(learner: Learner, arguments: dict, precision: str, path: Path) -
     put_in_place(unfinished, path)
 
 
-def _final_report(task: Task, data: Data, metrics: dict, outputs: np.ndarray, workdir: Path) -> dict:
+def _final_report(task: Task, data: Data, metrics: dict, records: Any, workdir: Path) -> dict:
     """Write the report of the test split, print it; what it adds to the summary."""
     y = targets(data, "test")
-    text, report = task.report(y, outputs)
-    write_whole(workdir / "report.txt", text.encode())
-    write_json(workdir / "report.json", finite(report))
-    print(f"\n{text}")
+    report = task.report(y, records)
+    write_whole(workdir / "report.txt", report.text.encode())
+    write_json(workdir / "report.json", finite(report.data))
+    for name, png in report.figures.items():
+        write_whole(workdir / "report" / name, png)
+    print(f"\n{report.text}")
     print("test: " + "  ".join(f"{name} {readable(value)}" for name, value in metrics.items()))
     added = {}
     if data.arrays("train") is not None:
         how, baseline = task.baseline(targets(data, "train"), y)
-        print(f"{how}: " + "  ".join(f"{name} {readable(value)}" for name, value in baseline.items()))
-        added["baseline"] = {"how": how, **baseline}
+        if baseline:
+            print(f"{how}: " + "  ".join(f"{name} {readable(value)}" for name, value in baseline.items()))
+            added["baseline"] = {"how": how, **baseline}
     print(f"results are in {workdir}")
     return added
 
 
 def _summary(learner: Learner, data: Data, config: Config, began: float) -> dict:
     progress = learner.progress
-    best = {"step": progress.best_step, config.monitor: progress.best} if progress.best_weights else {}
+    best = {"step": progress.best_step, learner.timetable.monitor: progress.best} if progress.best_weights else {}
     return {
         "best": finite(best),
         "steps": progress.step,

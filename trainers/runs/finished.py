@@ -1,16 +1,19 @@
 """A finished run's best model, evaluated and used."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from trainers.config import load_config
+from trainers.config import Config, load_config
 from trainers.data.pipeline import Data, load_data, load_encoder
+from trainers.data.spec import Spec, Split
 from trainers.engine.learner import Learner
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.strategy import make_strategy
+from trainers.nests import length
 from trainers.remote import local
 from trainers.runs.workdir import CONFIG, DATA, finished_run, load_model
 from trainers.speed.plan import make_plan
@@ -51,15 +54,10 @@ def evaluate_run(
     fitted, _ = load_encoder(workdir / DATA)
     if found.spec.input_shape != fitted.input_shape:
         raise ValueError(f"the run is for x of shape {fitted.input_shape}. Received: {found.spec.input_shape}")
-    task = make_task(**config.task.to_dict(), spec=fitted)
-    with devices.scope():
-        model = load_model(workdir)
-        optimizer = make_optimizer("sgd", total_steps=1)  # not used, but a state has one
-    chosen = make_plan(plan, model, devices, before=saved["plan"]["name"])
-    learner = Learner(model, task, optimizer, devices, chosen, accumulate=config.accumulate, as_float=found.as_float)
+    learner = _learner(workdir, config, fitted, found, devices, plan, saved["plan"]["name"])
     metrics = learner.evaluate(found, split or "test", config.batch_size)
-    report, _ = task.report(targets(found, split or "test"), learner.predict(found, split or "test", config.batch_size))
-    return metrics, report
+    report = learner.task.report(targets(found, split or "test"), learner.records(found, split or "test", config.batch_size))
+    return metrics, report.text
 
 
 def _strategy(name: str) -> tf.distribute.Strategy:
@@ -82,16 +80,27 @@ def predict_run(workdir: Path | str, files: Sequence[Path | str]) -> list[tuple[
         if not copy.is_file():
             raise FileNotFoundError(f"no such file: {file}")
     read = [(file, encoder.read(copy)) for file, copy in zip(files, copies, strict=True)]
-    task = make_task(**load_config(workdir / CONFIG).task.to_dict(), spec=spec)
-    model = load_model(workdir)
-    data = Data(spec, {}, encoder)
-    answers = []
+    config, learner, answers = load_config(workdir / CONFIG), None, []
     for file, raw in read:
-        x = np.asarray(data.encode(raw))
-        if x.shape[1:] != tuple(spec.input_shape):
-            raise ValueError(f"{file}: the run is for x of shape {tuple(spec.input_shape)}. Received: {x.shape[1:]}")
-        answers.append((file, task.predictions(np.asarray(model.predict(x, verbose=0)))))
+        x = tf.nest.map_structure(np.asarray, encoder.encode(raw))
+        shape = tf.nest.map_structure(lambda a: tuple(a.shape[1:]), x)
+        if shape != spec.input_shape:
+            raise ValueError(f"{file}: the run is for x of shape {spec.input_shape}. Received: {shape}")
+        size = length(x)
+        data = Data(dataclasses.replace(spec, examples={"new": size}), {"new": Split(x, np.zeros(size, np.int32))}, encoder)
+        learner = learner or _learner(workdir, config, spec, data, make_strategy("auto"), "graph", None)
+        answers.append((file, learner.task.predictions(learner.answers(data, "new", min(size, config.batch_size)))))
     return answers
+
+
+def _learner(workdir: Path, config: Config, spec: Spec, data: Data, devices, plan: str, before: str | None) -> Learner:
+    """A run's best model, ready to be evaluated and asked."""
+    task = make_task(**config.task.to_dict(), spec=spec)
+    with devices.scope():
+        model = load_model(workdir)
+    chosen = make_plan(plan, model, devices, before=before)
+    unused = optimizer_rules("sgd")  # but a state has one
+    return Learner(model, task, unused, devices, chosen, seed=config.seed, accumulate=config.accumulate, decode=data.decode)
 
 
 def targets(data: Data, split: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from trainers.data.encoders import ArrayEncoder
 from trainers.data.pipeline import Data
 from trainers.data.spec import Spec, Split
 from trainers.engine.learner import Learner
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.progress import Timetable
 from trainers.engine.strategy import make_strategy
 from trainers.runs import checkpoint
@@ -115,14 +115,13 @@ def _family(strategy, name: str):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = modelzoo.create_model(name, **arguments)
-        optimizer = make_optimizer("adam", total_steps=1)
     size, shape = 8 * strategy.num_replicas_in_sync, model.input_shape[1:]
     vocab = arguments.get("vocab_size")
     x = rng.integers(1, vocab, (size, *shape)).astype(np.int32) if vocab else rng.random((size, *shape), np.float32)
     classes = max(model.output_shape[-1], 2)
     spec = Spec(input_shape=shape, examples={"train": size}, num_classes=classes)
     data = Data(spec, {"train": Split(x, rng.integers(0, classes, size).astype(np.int32))}, ArrayEncoder())
-    learner = Learner(model, make_task("classify", spec), optimizer, strategy, make_plan("auto", model, strategy))
+    learner = Learner(model, make_task("classify", spec), optimizer_rules("adam"), strategy, make_plan("auto", model, strategy))
     loss = _train(learner, 1, data, size)[0]
     return math.isfinite(loss), f"loss {loss:.4f}", "a finite loss"
 
@@ -140,9 +139,10 @@ def _throughput(strategy) -> dict:
             model = keras.Sequential([keras.Input((width,)), *body, layers.Dense(_CLASSES, dtype="float32")])
         finally:
             keras.config.set_dtype_policy("float32")
-        optimizer = make_optimizer("sgd", total_steps=1)
     data = _data(batch, width)
-    learner = Learner(model, make_task("classify", data.spec), optimizer, strategy, make_plan("auto", model, strategy))
+    learner = Learner(
+        model, make_task("classify", data.spec), optimizer_rules("sgd"), strategy, make_plan("auto", model, strategy)
+    )
     _train(learner, 20, data, batch, every_step=False)
     before = learner.progress.examples, learner.progress.seconds
     _train(learner, 100, data, batch, every_step=False)
@@ -160,9 +160,9 @@ def _learner(strategy, *, plan: str = "auto") -> Learner:
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = keras.Sequential([keras.Input((16,)), layers.Dense(32, "relu", name="a"), layers.Dense(_CLASSES, name="b")])
-        optimizer = make_optimizer("adam", learning_rate=1e-2, total_steps=100, use_ema=True, schedule={"name": "cosine"})
+    optimizers = optimizer_rules(dict(name="adam", learning_rate=1e-2, use_ema=True, schedule="cosine"), total_steps=100)
     return Learner(
-        model, make_task("classify", _data().spec), optimizer, strategy, make_plan(plan, model, strategy, resident=True)
+        model, make_task("classify", _data().spec), optimizers, strategy, make_plan(plan, model, strategy, resident=True)
     )
 
 

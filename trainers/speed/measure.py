@@ -156,7 +156,8 @@ def _key(learner, batch_size: int, given: list) -> str:
     device = next((line for line in cpu.read_text().splitlines() if line.startswith("model name")), "") if cpu.exists() else ""
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     facts = [
-        layers, shapes, str(learner.model.input_shape), batch_size, learner.accumulate, type(learner.optimizer).__name__,
+        layers, shapes, str(learner.model.input_shape), batch_size,
+        learner.accumulate, [type(o).__name__ for o in learner.state.optimizers],
         type(learner.task).__name__, given, device, os.cpu_count(), gpus,
         modelzoo.__version__, tf.__version__, keras.__version__,
     ]  # fmt: skip

@@ -22,7 +22,10 @@ NAMES = ("auto", "measure", *PLANS)
 
 _STEPS = {"xla_loop": 32, "xla_resident": 256}  # in one program, which ends sooner when the host wants to be asked
 _MOST_PIECES = 4  # measured with 2 alone
-_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_CONVOLUTIONS = (
+    layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D,
+    layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose,
+)  # fmt: skip
 _RECURRENT = (layers.RNN, layers.Bidirectional)
 _SEQUENCES = (
     layers.MultiHeadAttention,
@@ -61,7 +64,7 @@ class Plan:
 
     def compile_update(self, function: Callable) -> Callable:
         """For what is element by element: XLA makes one pass of it, whatever the rest is."""
-        return function if self.name == "strategy" else tf.function(function, jit_compile=_has_xla(), autograph=False)
+        return function if self.name == "strategy" else tf.function(function, jit_compile=has_xla(), autograph=False)
 
 
 def make_plan(
@@ -98,7 +101,7 @@ def make_plan(
 
 
 @functools.cache
-def _has_xla() -> bool:
+def has_xla() -> bool:
     """tensorflow-tpu, which brings libtpu, has none for the CPU."""
     if importlib.util.find_spec("libtpu") is None or tf.config.list_physical_devices("GPU"):
         return True
@@ -124,7 +127,7 @@ def named_plan(name: str, reason: str, strategy: tf.distribute.Strategy) -> Plan
 
 def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> str | None:
     """Why a plan cannot be used."""
-    if name.startswith("xla") and not _has_xla():
+    if name.startswith("xla") and not has_xla():
         return "this TensorFlow has no XLA for the CPU"
     if strategy.num_replicas_in_sync > 1 and name not in ("graph", "xla"):
         return "it is for one replica"
@@ -145,7 +148,7 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
     if not on_cpu(strategy):
         return "xla", "the devices are no CPUs"
     supported = supported_plans(model, strategy, resident)
-    if not _has_xla():
+    if not has_xla():
         return "graph", "this TensorFlow has no XLA for the CPU"
 
     def split(name: str) -> str:

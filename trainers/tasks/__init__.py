@@ -1,7 +1,9 @@
 """What is right: losses and metrics. A task is one file here, with a class of the file's name: classify.py has Classify."""
 
 from trainers.config import construct, find_by_name
-from trainers.tasks.base import Task
+from trainers.tasks.base import Objective, Report, Task
+
+__all__ = ["Objective", "Report", "Task", "make_task"]
 
 
 def make_task(name: str, spec, **arguments) -> Task:

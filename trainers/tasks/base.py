@@ -75,7 +75,7 @@ class Task(Objective):
       files: that the task was made from (weights of a teacher); a run goes on with the same alone.
     """
 
-    directions: dict[str, str] = {"loss": MIN}  # noqa: RUF012
+    directions: dict[str, str] = {"loss": MIN}
     monitor: str = "loss"
     frozen: tuple[keras.Model, ...] = ()
     files: tuple = ()
@@ -119,7 +119,7 @@ class Task(Objective):
         return self.forward(model, batch, training=False)
 
     def report(self, y, records) -> Report:
-        """Of all examples of a split; exact where `finish` may be binned. y: targets; records: as `record` gives them; NumPy."""
+        """Of all examples of a split; exact where `finish` may be binned. records: as `record` gives them, NumPy."""
         return Report()
 
     def baseline(self, y_train, y) -> tuple[str, dict[str, float]]:

@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 from sklearn import metrics as exact
 
-from trainers.tasks.base import Sums, Task
+from trainers.tasks.base import MAX, MIN, Report, Sums, Task
+from trainers.tasks.checks import check_single_output
 
 SCORE_BINS = 1000
 _MOST_CLASSES_FOR_AUC = 100
@@ -34,10 +35,20 @@ class Classify(Task):
             raise ValueError(
                 "task 'classify' needs data with classes. Received: data whose target is a number; use task 'regress'"
             )
-        self.num_classes = self.num_outputs = spec.num_classes
-        self.other_outputs = (1,) if self.num_classes == 2 else ()
+        self.num_classes = spec.num_classes
+        self._other_outputs = (1,) if self.num_classes == 2 else ()
         self.label_smoothing, self.from_logits = label_smoothing, from_logits
         self.class_weights = _class_weights(class_weights, spec)
+
+    directions = {
+        "loss": MIN, **dict.fromkeys(("accuracy", "top5_accuracy", "precision", "recall", "f1", "f1_micro", "roc_auc"), MAX)
+    }  # fmt: skip
+
+    def arguments(self, spec):
+        return {**super().arguments(spec), "num_classes": (self.num_classes, *self._other_outputs)}
+
+    def check(self, model, spec):
+        check_single_output(model, (self.num_classes, *self._other_outputs), logits=self.from_logits)
 
     def losses(self, batch, outputs):
         y, logits = batch["y"], self._logits(outputs)
@@ -83,6 +94,11 @@ class Classify(Task):
             raise ValueError(f"labels must be 0 to {self.num_classes - 1}. Received: {y[wrong]} in example {wrong}")
         if y.ndim == 2 and y.shape[1] != self.num_classes:
             raise ValueError(f"probabilities must be [N, {self.num_classes}]. Received: {y.shape}")
+        if y.ndim == 2 and (wrong := np.flatnonzero(np.abs(y.sum(axis=1) - 1.0) > 1e-3)).size:
+            raise ValueError(
+                f"targets [N, {self.num_classes}] are probabilities: each row must sum to 1. Received: {y[wrong[0]].sum()} in "
+                f"example {wrong[0]}; where an example has several classes, use task 'multilabel' or a loss"
+            )
 
     def finish(self, sums: Sums):
         found = super().finish(sums)
@@ -98,8 +114,8 @@ class Classify(Task):
             )
         return found
 
-    def report(self, y, outputs):
-        y, logits = np.asarray(_class_numbers(y)), self._logits(outputs)
+    def report(self, y, records):
+        y, logits = np.asarray(_class_numbers(y)), self._logits(records)
         predicted, scores = np.asarray(self._predicted(logits)), np.asarray(self._scores(logits))
         names, labels = self._class_names(), range(self.num_classes)
         options = dict(labels=labels, target_names=names, zero_division=0)
@@ -107,15 +123,15 @@ class Classify(Task):
         data["confusion_matrix"] = exact.confusion_matrix(y, predicted, labels=labels).tolist()
         data["roc_auc"] = _exact_auc(y, scores)
         text = exact.classification_report(y, predicted, digits=4, **options)
-        return f"{text}\nROC-AUC {data['roc_auc']:.4f}\n", data
+        return Report(f"{text}\nROC-AUC {data['roc_auc']:.4f}\n", data)
 
     def baseline(self, y_train, y):
         majority = np.bincount(np.asarray(_class_numbers(y_train)), minlength=self.num_classes).argmax()
         accuracy = float(np.mean(np.asarray(_class_numbers(y)) == majority))
         return f"always {self._class_names()[majority]}", {"accuracy": accuracy}
 
-    def predictions(self, outputs):
-        logits = self._logits(outputs)
+    def predictions(self, answers):
+        logits = self._logits(answers)
         scores = np.asarray(self._scores(logits))
         probabilities = np.concatenate([1 - scores, scores], axis=-1) if scores.shape[-1] == 1 else scores
         best = np.asarray(self._predicted(logits))

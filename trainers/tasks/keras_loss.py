@@ -11,6 +11,7 @@ from keras import losses as kl
 from keras import metrics as km
 from keras import ops
 
+from trainers.speed.keras_inside import mask_of
 from trainers.tasks.base import MAX, MIN, Sums, Task
 
 log = logging.getLogger("trainers")
@@ -112,7 +113,7 @@ class KerasLoss(Task):
         y, outputs = self._by_name(batch["y"], "y"), self._by_name(outputs, "outputs")
         for name, loss in self._losses.items():
             _check_probabilities(loss, np.asarray(ops.cast(outputs[name], "float32")))
-            if getattr(outputs[name], "_keras_mask", None) is not None and len(np.shape(batch["w"])) == 1:
+            if mask_of(outputs[name]) is not None and len(np.shape(batch["w"])) == 1:
                 log.warning(
                     "the model masks steps: the loss is a mean over the unmasked steps of an example, then over examples. For "
                     "the mean over all unmasked steps, which fit takes, give weights [N, T] that are 0 where steps are masked"
@@ -129,7 +130,7 @@ class KerasLoss(Task):
                                                   target, output)  # fmt: skip
             if not all(np.allclose(2 * np.asarray(a), b, rtol=1e-3) for a, b in zip(once, twice, strict=True)):
                 raise ValueError(f"metric {key!r} does not add up over batches: its variables must be sums that begin at 0")
-            if np.shape(metric.stateless_result(twice)):
+            if np.ndim(metric.stateless_result(twice)):
                 raise ValueError(f"metric {key!r} must be one number. Received: an array, such as average=None gives")
 
     def _terms(self, batch, outputs, *, scaled: bool = True) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def _kind(loss):
 
 def _unreduced(loss, y, outputs) -> tuple:
     """(losses [B, ...], the mask of the outputs or None)."""
-    mask = getattr(outputs, "_keras_mask", None)  # Keras has no public name for it
+    mask = mask_of(outputs)
     y, outputs = _same_rank(ops.cast(y, "float32"), ops.cast(outputs, "float32"))
     is_keras = (loss if hasattr(loss, "__name__") else type(loss)).__module__.startswith("keras.")
     if (

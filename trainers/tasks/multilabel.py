@@ -5,6 +5,7 @@ from keras import ops
 from sklearn import metrics as exact
 
 from trainers.tasks.base import MAX, MIN, Report, Sums, Task
+from trainers.tasks.checks import check_single_output
 
 
 class Multilabel(Task):
@@ -17,15 +18,19 @@ class Multilabel(Task):
       label_smoothing: labels become 0 + s/2 and 1 - s/2 (Szegedy et al. 2016, 7).
     """
 
-    directions = {"loss": MIN, **dict.fromkeys(("accuracy", "f1_micro", "f1_macro", "precision", "recall"), MAX)}  # noqa: RUF012
+    directions = {"loss": MIN, **dict.fromkeys(("accuracy", "f1_micro", "f1_macro", "precision", "recall"), MAX)}
 
     def __init__(self, spec, *, label_smoothing: float = 0.0) -> None:
         super().__init__(spec)
         if not spec.num_classes:
             raise ValueError("task 'multilabel' needs data with classes. Received: none")
-        self.num_classes = self.num_outputs = spec.num_classes
-        self.other_outputs, self.from_logits = (), True
-        self.label_smoothing = label_smoothing
+        self.num_classes, self.from_logits, self.label_smoothing = spec.num_classes, True, label_smoothing
+
+    def arguments(self, spec):
+        return {**super().arguments(spec), "num_classes": (self.num_classes,)}
+
+    def check(self, model, spec):
+        check_single_output(model, (self.num_classes,), logits=True)
 
     def losses(self, batch, outputs):
         y, logits = ops.cast(batch["y"], "float32"), ops.cast(outputs, "float32")

@@ -3,7 +3,8 @@
 import numpy as np
 from keras import ops
 
-from trainers.tasks.base import Sums, Task
+from trainers.tasks.base import MAX, MIN, Report, Sums, Task
+from trainers.tasks.checks import check_single_output
 
 _LOSSES = {
     "mse": lambda error: ops.square(error),
@@ -23,7 +24,7 @@ class Regress(Task):
       loss: "mse", "mae" or "huber" (Huber 1964, with delta 1).
     """
 
-    lower_is_better = frozenset({"loss", "mse", "rmse", "mae"})
+    directions = {**dict.fromkeys(("loss", "mse", "rmse", "mae"), MIN), "r2": MAX}
 
     def __init__(self, spec, *, loss: str = "mse") -> None:
         super().__init__(spec)
@@ -33,7 +34,12 @@ class Regress(Task):
             raise ValueError("task 'regress' needs data whose target is a number. Received: classes; use task 'classify'")
         self.loss = _LOSSES[loss]
         self.mean, self.std = np.asarray(spec.target_mean, np.float32), np.asarray(spec.target_std, np.float32)
-        self.num_outputs = len(self.mean)
+
+    def arguments(self, spec):
+        return {**super().arguments(spec), "num_classes": (len(self.mean),)}
+
+    def check(self, model, spec):
+        check_single_output(model, (len(self.mean),))
 
     def losses(self, batch, outputs):
         target = (self._columns(batch["y"]) - self.mean) / self.std
@@ -56,19 +62,19 @@ class Regress(Task):
             found["r2"] = float(np.mean(1 - sums["squared_error"] / np.where(spread > 0, spread, np.nan)))
         return found
 
-    def report(self, y, outputs):
-        errors = np.asarray(self._values(outputs)) - np.asarray(self._columns(y))
+    def report(self, y, records):
+        errors = np.asarray(self._values(records)) - np.asarray(self._columns(y))
         names = ["mean error", "standard deviation", "median absolute error", "largest absolute error"]
         values = [errors.mean(), errors.std(), np.median(np.abs(errors)), np.abs(errors).max()]
         data = {name.replace(" ", "_"): float(value) for name, value in zip(names, values, strict=True)}
-        return "".join(f"{name:>24} {value:12.6g}\n" for name, value in zip(names, values, strict=True)), data
+        return Report("".join(f"{name:>24} {value:12.6g}\n" for name, value in zip(names, values, strict=True)), data)
 
     def baseline(self, y_train, y):
         error = np.asarray(self._columns(y)) - np.asarray(self._columns(y_train)).mean(0)
         return "always the mean", {"mse": float(np.mean(error**2)), "mae": float(np.mean(np.abs(error)))}
 
-    def predictions(self, outputs):
-        values = np.asarray(self._values(outputs))
+    def predictions(self, answers):
+        values = np.asarray(self._values(answers))
         return [{"value": float(row[0]) if len(row) == 1 else row.tolist()} for row in values]
 
     def _values(self, outputs):

@@ -7,11 +7,9 @@ from trainers.config import Config
 from trainers.data.spec import Spec
 from trainers.tpu.chips import Slice
 from trainers.tpu.compiling import compile_for, program_job
-from trainers.tpu.jax_route import jax_job
 from trainers.tpu.largest import Largest, largest_batch
-from trainers.tpu.lowering import Step, lowered, make_step
+from trainers.tpu.lowering import Step, lowered
 
-ROUTES = ("tf", "jax")
 GIB = 2**30
 
 
@@ -39,40 +37,31 @@ class Finding:
         return self.error is None
 
 
-def check(config: Config, spec: Spec, where: Slice, batch: int, *, timeout_s: float, route: str = "tf") -> Finding:
+def check(config: Config, spec: Spec, where: Slice, batch: int, *, timeout_s: float) -> Finding:
     """Compile the config's step over `batch` examples on one device.
 
     Raises:
-      ValueError: what is wrong with the config or the model; an unknown route.
+      ValueError: what is wrong with the config or the model.
       TooSlow: the compiler exceeds its time limit.
     """
-    if route not in ROUTES:
-        raise ValueError(f"unknown route {route!r}. Accepted: {', '.join(ROUTES)}")
-    if route == "jax":
-        step = make_step(config, spec, batch)
-        job, module = _jax_job(config, spec, step), jax_job.__module__
-        found = compile_for(where.kind, job, timeout_s=timeout_s, module=module)
-    else:
-        step, program = lowered(config, spec, batch)
-        found = compile_for(where.kind, program_job(program.hlo, program.aliases, program.key), timeout_s=timeout_s)
+    step, program = lowered(config, spec, batch)
+    found = compile_for(where.kind, program_job(program.hlo, program.aliases, program.key), timeout_s=timeout_s)
     memory = found.get("memory", {})
     if found["ok"]:
         wanted = memory["arguments"] + memory["outputs"] - memory["aliased"] + memory["temporaries"] + memory["code"]
-        # of a batch in pieces the program holds one
-        wanted += step.bytes["batch"] - step.bytes["batch"] // config.accumulate
         error = None
     else:
         wanted, error = _wanted(found["error"]), _told(found["error"])
     return Finding(where, step, error, wanted, memory, found["seconds"], found["cached"])
 
 
-def search(config: Config, spec: Spec, found: Finding, *, timeout_s: float, seconds: float, route: str = "tf") -> Largest:
+def search(config: Config, spec: Spec, found: Finding, *, timeout_s: float, seconds: float) -> Largest:
     """The largest batch of a device that fits, beginning with what was found of one; within so many seconds."""
     where, held = found.slice, found.step.bytes
 
     def wanted_at(batch: int, left: float) -> tuple[int | None, bool]:
         again = batch == found.step.batch
-        now = found if again else check(config, spec, where, batch, timeout_s=min(timeout_s, left), route=route)
+        now = found if again else check(config, spec, where, batch, timeout_s=min(timeout_s, left))
         return now.wanted, now.fits
 
     return largest_batch(
@@ -83,12 +72,6 @@ def search(config: Config, spec: Spec, found: Finding, *, timeout_s: float, seco
         unit=config.accumulate * (8 if found.step.batch >= 8 else 1),
         seconds=seconds,
     )
-
-
-def _jax_job(config: Config, spec: Spec, step: Step) -> dict:
-    inputs = {name: (tuple(s.shape), s.dtype.name) for name, s in step.inputs.items()}
-    policy = "float32" if config.precision == "float32" else f"mixed_{config.precision}"
-    return jax_job(config.to_dict(), step.arguments, policy, dataclasses.asdict(spec), inputs)
 
 
 _FULL = re.compile(r"\(([\d.]+)([KMGT]?)\) exceeds available HBM|Used ([\d.]+)([KMGT]?) of \S+ hbm", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """Compile a program with the TPU's compiler (libtpu), in a process of its own: libtpu may abort the one it is in.
 
 Run as a program, this is that process: it reads a job from stdin and writes what was found to the file that the job names.
-It uses private modules of jax and jaxlib, whose versions setup.cfg pins; `trainers.tpu.jax_route` uses public ones alone.
+It uses private modules of jax and jaxlib, whose versions setup.cfg pins.
 """
 
 import base64

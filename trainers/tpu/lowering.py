@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import math
 import re
@@ -15,7 +14,7 @@ from trainers.config import Config
 from trainers.data.pipeline import bytes_as_float
 from trainers.data.spec import Spec
 from trainers.engine.model_check import check_model
-from trainers.engine.optimizers import make_optimizer
+from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
 from trainers.runs.build import make_model, model_arguments
@@ -33,7 +32,7 @@ class Step:
     Attributes:
       batch: examples on the device.
       values: shapes of what the state holds, by kind.
-      inputs: shapes of one piece of the batch, {"x", "y", "w"}.
+      inputs: shapes of the batch, {"x", "y", "w"}.
       bytes: of "parameters", "optimizer", "batch" and "gradients", from shapes.
       multiply_adds: of one example; None where the model does not say.
       padded: matrices that are no multiple of a tile.
@@ -94,55 +93,41 @@ def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) 
         raise ValueError(f"a device's {batch} examples must be a multiple of accumulate. Received: {config.accumulate}")
     task = make_task(**config.task.to_dict(), spec=spec)
     arguments = model_arguments(config.model.to_dict(), spec, task)
+    optimizers = optimizer_rules(config.to_dict()["optimizer"], total_steps=_STEPS)
     with contextlib.nullcontext() if weights else tf.Graph().as_default():
         model = make_model(arguments, config.precision)
-        optimizer = make_optimizer(**config.optimizer.to_dict(), total_steps=_STEPS)
-        check_model(model, spec.input_shape, task)
+        check_model(model, spec, task)
         _check_static(model)
-        state = TrainState(model, optimizer, config.seed)
+        state = TrainState(model, optimizers, config.seed, task.objectives, task.frozen)
         multiply_adds = _multiply_adds(arguments)
     values = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), dict(state.variables))
-    inputs = _batch_shapes(spec, batch // config.accumulate)
+    inputs = _batch_shapes(spec, batch)
     sizes = {kind: _bytes(specs) for kind, specs in values.items()}
     gradients = sizes["trainable"]
     held = {
         "parameters": sizes["trainable"] + sizes["non_trainable"],
         "optimizer": sizes["optimizer"] + sizes["loss_scale"],
-        "batch": _bytes(inputs) * config.accumulate,
+        "batch": _bytes(inputs),
         "gradients": gradients,
     }
-    as_float = functools.partial(bytes_as_float, scale=255)
-    train = TrainStep(state, task, Plan("strategy", "lowered, not run"), config.accumulate, as_float)
+    train = TrainStep(state, task, Plan("strategy", "lowered, not run"), config.accumulate, _decode)
     return Step(train, batch, values, inputs, held, multiply_adds, padded_matrices(model), arguments)
 
 
 def lower(step: Step) -> Program:
-    """The whole step of one device: loss, gradients and update. The sum over devices is not in it. Of a batch that is
-    accumulated in pieces it is the last piece, with the sums of the others among its inputs.
+    """The engine's own step of one device. The sum over devices is not in it.
 
     Raises:
       ValueError: an operation that cannot be compiled, or whose shape depends on values; its name and line.
     """
-    train = step.train
-    before = step.values["trainable"] if train.accumulate > 1 else []
-    seeds = [tf.TensorSpec((2,), tf.int64)] * (len(train.state.seeds) + 1)
-    nested = (step.values, step.inputs, seeds, before)
-    places = _places(step.values)
-    written = []  # numbers of the inputs that the first outputs take the places of
+    nested = (step.values, step.inputs, tf.TensorSpec((), tf.int64))
+    indices = _indices(step.values)
+    written = []  # numbers of the inputs whose memory the first outputs take
 
     def program(*flat):
-        values, batch, seeds, before = tf.nest.pack_sequence_as(nested, flat)
-        sums, gradients, statistics = train._loss_and_gradients(values, batch, seeds)
-        if before:
-            gradients = [g + b for g, b in zip(gradients, before, strict=True)]
-        new, finite = train._updated(values, sums, gradients, statistics)
-        outputs = []
-        written.clear()
-        for kind, of in new.items():
-            for i, value in of.items() if isinstance(of, dict) else enumerate(of):
-                outputs.append(value)
-                written.append(places[kind, i])
-        return outputs, sums, finite
+        changes, sums = step.train.advanced(*tf.nest.pack_sequence_as(nested, flat))
+        written[:] = [indices[kind, i] for kind, of in changes.items() for i in of]
+        return [value for of in changes.values() for value in of.values()], sums
 
     compiled = Plan("xla", "for a TPU").compile(program)  # flat arguments: nested ones are refused by what follows
     try:
@@ -151,11 +136,11 @@ def lower(step: Step) -> Program:
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(_not_lowered(str(error))) from error
     _check_bounded(text)
-    return Program(hlo, [(place, i) for i, place in enumerate(written)], _key(text))
+    return Program(hlo, [(given, i) for i, given in enumerate(written)], _key(text))
 
 
-def _places(values: dict) -> dict[tuple[str, int], int]:
-    """(kind, place) -> number among the inputs."""
+def _indices(values: dict) -> dict[tuple[str, int], int]:
+    """(kind, index) -> number among the inputs."""
     kinds = {kind: [(kind, i) for i in range(len(specs))] for kind, specs in values.items()}
     flat = [pair for kind in sorted(kinds) for pair in kinds[kind]]  # tf.nest sorts keys
     return {pair: number for number, pair in enumerate(flat)}
@@ -167,6 +152,10 @@ def _batch_shapes(spec: Spec, size: int) -> dict:
     targets = () if spec.target_mean is None or len(spec.target_mean) == 1 else (len(spec.target_mean),)
     y = tf.TensorSpec((size, *targets), tf.int32 if spec.num_classes else tf.float32)
     return {"x": x, "y": y, "w": tf.TensorSpec((size,), tf.float32)}
+
+
+def _decode(batch: dict) -> dict:
+    return {**batch, "x": bytes_as_float(batch["x"], scale=255)}
 
 
 def _bytes(specs) -> int:
