@@ -164,7 +164,7 @@ BAD = {
     "empty split": ([*DIGITS, "--config.data.test=test[:0]"], "split 'test[:0]' of data set 'digits' is empty"),
     "labels outside": (
         [*DIGITS, "--config.data.name=own:labels"],
-        "labels of split 'train' must be 0 to 2. Received: 5 in example 3",
+        "y of split 'train': labels must be 0 to 2. Received: 5 in example 3",
     ),
     "rare class": ([*CSV, "--config.data.path=rare.csv"], "each class needs two examples or more. Received: one of 'perhaps'"),
     "infinity": ([*CSV, "--config.data.path=infinite.csv"], "column 'number' must be finite. Received: inf"),

@@ -379,3 +379,24 @@ def test_an_image_folder_is_inferred(folder):
         infer_config(str(folder / "red"))
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         infer_config(str(folder / "green"))
+
+
+def test_images_are_read_when_needed_as_they_are_in_memory(tmp_path):
+    """PNG and JPEG in C++, others and 16 bits by Pillow: the pixels that predicting reads, within 2 where sizes differ."""
+    rng = np.random.default_rng(0)
+    for kind in ("a", "b"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for i in range(6):
+            image = Image.fromarray(rng.integers(0, 256, (9, 7, 3)).astype(np.uint8)).resize((12, 10))
+            changed = {0: image.convert("L"), 1: image.convert("P"), 2: image.convert("RGBA"), 3: image, 4: image, 5: image}[i]
+            changed.save(tmp_path / "photos" / kind / f"{i}.{('png', 'png', 'png', 'jpg', 'bmp', 'png')[i]}")
+    for options in ({}, {"channels": 1, "validation": 0.0, "test": 0.0}, {"size": (5, 6), "channels": 4}):
+        config = {"name": "image_folder", "path": str(tmp_path / "photos"), "validation": 0.2, **options}
+        kept, read = load_data(config), load_data({**config, "in_memory": False})
+        assert (read.spec, read.arrays("train")) == (kept.spec, None)
+        assert read.spec.class_counts == tuple(np.bincount(kept.arrays("train").y).tolist())
+        batches = [data.batches("train", 5, training=True, seed=1).take(4).as_numpy_iterator() for data in (kept, read)]
+        for a, b in zip(*batches, strict=True):
+            np.testing.assert_allclose(b["x"], a["x"].astype(int), rtol=0, atol=2 if "size" in options else 0)
+            np.testing.assert_array_equal(b["y"], a["y"])
+            np.testing.assert_array_equal(b["w"], a["w"])

@@ -1,178 +1,41 @@
-"""Data: what every source becomes. B batch, N examples of a split."""
+"""A config's data -> Data: opened, fitted, encoded; and what of it is kept with a run. N examples of a split."""
 
 import dataclasses
 import inspect
 import itertools
 import logging
-import operator
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from trainers.config import construct, find_by_name
 from trainers.data import sources
-from trainers.data.augment import make_augment
-from trainers.data.batches import batches_of_arrays, batches_of_stream, indices_of_batches, padded
-from trainers.data.delimited import is_number
-from trainers.data.encoders import ENCODERS, ArrayEncoder, Encoder, ImageEncoder
+from trainers.data.encoders import Encoder, Fields, make_encoder, saved
 from trainers.data.encoders.base import check_finite
-from trainers.data.encoders.image import is_images
-from trainers.data.order import batch_indices, permuted_in_windows, steps_per_epoch
-from trainers.data.spec import Batches, Source, Spec, Split, Stream
+from trainers.data.encoders.kinds import completed, input_kind, target_kind
+from trainers.data.lazy import Examples, as_arrays, encoding, examples_of, first_of, shapes_of
+from trainers.data.serving import Data
+from trainers.data.spec import Indexed, Source, Spec, Split, Stream, leaves, mapped
 from trainers.files import read_json, write_json
 
+__all__ = ["STATE_FILE", "Data", "Spec", "check_same_data", "load_data", "load_encoder", "save_state"]
 log = logging.getLogger("trainers")
 
 STATE_FILE = "data.json"
-_ENCODED_TOGETHER = 256
-
-
-class Data:
-    """Splits with x and y as arrays, and batches of them.
-
-    Attributes:
-      spec: what a model and a task need to know.
-      encoder: from what people have (files, text, cells of a table) to x.
-    """
-
-    def __init__(
-        self, spec: Spec, splits: dict[str, Split | Stream | Batches], encoder: Encoder, augment: dict | None = None
-    ) -> None:
-        self.spec, self.encoder, self._splits = spec, encoder, splits
-        self._augment = make_augment(augment) if augment else None
-        self._tensors: dict[str, dict] = {}  # of splits in memory, copied once
-
-    def steps(self, split: str, batch_size: int) -> int:
-        """Batches that hold the split once."""
-        found = self._split(split)
-        own = isinstance(found, Batches) and found.batch_size == batch_size
-        return found.steps if own else steps_per_epoch(len(found), batch_size)
-
-    def own_batch_size(self, split: str) -> int | None:
-        """The size of the batches that somebody else made; None where we make them."""
-        found = self._split(split)
-        return found.batch_size if isinstance(found, Batches) else None
-
-    def arrays(self, split: str) -> Split | None:
-        """The split's x, y and w as arrays, or None where it is streamed."""
-        found = self._split(split)
-        return found if isinstance(found, Split) else None
-
-    def encode(self, raw):
-        """x for a model, from what `encoder.read` gives."""
-        return self.as_float(self.encoder.encode(raw))
-
-    def batches(
-        self,
-        split: str,
-        batch_size: int,
-        *,
-        training: bool,
-        seed: int = 0,
-        start_step: int = 0,
-        share: tuple[int, int] = (0, 1),
-        block: int | None = None,
-    ) -> tf.data.Dataset:
-        """Batches {"x", "y", "w"} of one static shape; the last of an epoch is padded with examples of weight 0. Bytes are
-        still bytes: `as_float` is left to the compiled step.
-
-        Args:
-          training: shuffled, augmented and without end; else once, in order.
-          start_step: the first batch, counted from the first epoch's first; any is reached at once where the split is in
-            memory.
-          share: (i, n) for the i-th of n equal parts of each batch, as one of n hosts needs it.
-          block: in training, so many batches at a time: [block, B, ...].
-        """
-        found = self._split(split)
-        index, hosts = share
-        mine = slice(index * batch_size // hosts, (index + 1) * batch_size // hosts)
-        options = dict(training=training, start_step=start_step, mine=mine)
-        if isinstance(found, Batches):
-            dataset = padded(found, batch_size, **options)
-        else:
-            options |= dict(seed=seed, augment=self._augment if training else None)
-            if isinstance(found, Split):
-                dataset = batches_of_arrays(self.tensors(split), len(found), batch_size, block=block, **options)
-            else:
-                dataset = batches_of_stream(found, batch_size, **options)
-        if block and not isinstance(found, Split):
-            dataset = dataset.batch(block, drop_remainder=True)
-        return _ordered(dataset)
-
-    def index_batches(self, split: str, batch_size: int, *, seed: int, start_step: int, block: int) -> tf.data.Dataset:
-        """Where to find training batches in `tensors`: {"indices", "w"}, each [block, B]."""
-        return _ordered(indices_of_batches(len(self._split(split)), batch_size, seed=seed, start_step=start_step, block=block))
-
-    def can_be_resident(self, split: str) -> bool:
-        """Whether training batches are rows of `tensors`: the split is in memory and not augmented."""
-        return isinstance(self._split(split), Split) and self._augment is None
-
-    def input_advice(self, split: str) -> str:
-        """What to change where training waits for its batches."""
-        found = self._split(split)
-        if isinstance(found, Batches):
-            return "give the dataset .cache(), num_parallel_calls=tf.data.AUTOTUNE in its maps, or arrays in its place"
-        if isinstance(found, Stream):
-            return "data.in_memory=True keeps the set in memory, if it fits"
-        if self._augment:
-            return "take less of data.augment, or a machine with more cores"
-        return "use --plan=xla_resident, or a larger batch_size"
-
-    def examples_of_batch(self, split: str, batch_size: int, *, seed: int, step: int) -> list[int] | None:
-        """Places in the split of the examples of a training batch; None where somebody else made the batches."""
-        found = self._split(split)
-        if isinstance(found, Batches):
-            return None
-        in_memory = isinstance(found, Split)
-        of = dict(size=len(found), batch_size=batch_size, seed=seed)
-        indices, weights, epoch = batch_indices(tf.constant(step, tf.int64), **of, shuffle=in_memory)
-        indices = indices[weights > 0]
-        if not in_memory:
-            indices = permuted_in_windows(indices, len(found), found.window, seed, epoch)
-        return indices.numpy().tolist()
-
-    def tensors(self, split: str) -> dict:
-        """Of a split in memory: its arrays as tensors, {"x", "y"} and, where examples have weights, "w"."""
-        if split not in self._tensors:
-            arrays = self._splits[split]
-            weights = {} if arrays.w is None else {"w": arrays.w.astype(np.float32)}
-            with tf.device("CPU"):
-                self._tensors[split] = tf.nest.map_structure(tf.constant, {"x": arrays.x, "y": arrays.y, **weights})
-        return self._tensors[split]
-
-    def as_float(self, x):
-        """What a model takes: bytes become float32: images from 0 to 1, anything else as it is."""
-        return bytes_as_float(x, 255 if isinstance(self.encoder, ImageEncoder) else 1)
-
-    def decode(self, batch: dict) -> dict:
-        """A batch as the model and the task take it; compiled into the step, since bytes are cheaper to move than floats."""
-        return {**batch, "x": self.as_float(batch["x"])}
-
-    def _split(self, name: str) -> Split | Stream | Batches:
-        if name not in self._splits:
-            raise ValueError(f"the data has no split {name!r}. It has: {', '.join(self._splits)}")
-        return self._splits[name]
-
-
-def bytes_as_float(x, scale: float):
-    """Bytes as float32, divided by `scale`; all else as it is. Nested structures of tensors too."""
-    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32) / scale if t.dtype == np.uint8 else t, x)
-
-
-def _ordered(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    options = tf.data.Options()
-    options.deterministic = True
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+_SAMPLE = 64  # examples of a split that is not in memory, by which an encoder is chosen
+_INPUT_FACTS = ("vocab_size",)
+_TARGET_FACTS = ("num_classes", "class_names", "class_counts", "target_mean", "target_std")
 
 
 def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None = None) -> Data:
     """The data that a config names.
 
     Args:
-      config: `name`, the arguments of the source, and `augment`.
+      config: `name`, the arguments of the source, and `augment`. A name "package.module:function" is one's own source: it
+        returns a Source, or a dict of splits that are each (x, y), (x, y, w) or {"x", "y", "w"} of arrays, lists, or dicts of
+        these by field.
       state_dir: of a run. What is fitted (vocabulary, means, categories, class names) is read from there if it is there.
       data_dir: where data sets and files are looked for.
 
@@ -184,18 +47,15 @@ def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None 
     source = _open(name, config, data_dir)
     if "train" not in source.splits:
         raise ValueError(f"data {name!r} has no split 'train'. It has: {', '.join(source.splits)}")
-    if state_dir is not None and (state_dir / STATE_FILE).exists():
-        fitted, encoder = load_encoder(state_dir)
-        names = fitted.class_names
-    else:
-        encoder, names = source.encoder, source.class_names
-        encoder.fit(_raw_x(source.splits["train"]))
-        if names is None and not source.is_number:
-            names = _class_names(source.splits["train"])
-    numbered = source.class_names is not None
-    splits = {split: _encoded(split, raw, encoder, names, numbered) for split, raw in source.splits.items()}
+    for split, raw in source.splits.items():
+        _check_lengths(split, raw)
+    x, y = _encoders(source, state_dir)
+    splits = {split: _encoded(split, raw, x, y) for split, raw in source.splits.items()}
     _warn_of_shared_rows(splits)
-    return Data(_spec(splits, encoder, names), splits, encoder, augment)
+    spec = _spec(splits, source.splits["train"], x, y)
+    if None in source.fields.values():
+        log.info("data: %s", "; ".join(_described("x", x, spec.input_shape) + _described("y", y, spec.target_shape)))
+    return Data(spec, splits, x, augment, y)
 
 
 def _open(name: str, arguments: dict, data_dir: str | None) -> Source:
@@ -210,120 +70,160 @@ def _open(name: str, arguments: dict, data_dir: str | None) -> Source:
     found = construct("data", name, function, arguments, *given)
     if isinstance(found, Source):
         return found
-    splits = {split: Split(*map(np.asarray, arrays)) for split, arrays in found.items()}
-    x, y = splits["train"].x, splits["train"].y
-    encoder = ImageEncoder(x.shape[1:]) if is_images(x) else ArrayEncoder()
-    return Source(splits, encoder, is_number=np.issubdtype(y.dtype, np.floating) and y.ndim == 1)
+    if not isinstance(found, dict):
+        raise ValueError(f"data {name!r} must return a Source or a dict of splits. Received: {type(found).__name__}")
+    return Source({split: _split(name, split, examples) for split, examples in found.items()})
 
 
-def load_encoder(state_dir: Path) -> tuple[Spec, Encoder]:
-    """What a run has learnt of its data, without reading any of it."""
-    state = read_json(state_dir / STATE_FILE)
+def _split(name: str, split: str, given) -> Split | Indexed | Stream:
+    """Of one's own arrays. y [N, 1] becomes [N]."""
+    if isinstance(given, Split | Indexed | Stream):
+        return given
+    parts = dict(zip("xyw", given, strict=False)) if isinstance(given, tuple | list) and len(given) in (2, 3) else given
+    if not isinstance(parts, dict) or not {"x"} <= parts.keys() <= {"x", "y", "w"}:
+        kind = f"a dict of {', '.join(map(str, given))}" if isinstance(given, dict) else type(given).__name__
+        raise ValueError(f'data {name!r}: split {split!r} must be (x, y), (x, y, w) or {{"x", "y", "w"}}. Received: {kind}')
+
+    def column(values):
+        return values[:, 0] if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1 else values
+
+    w = parts.get("w")
+    y = mapped(column, mapped(as_arrays, parts.get("y", ())))
+    return Split(mapped(as_arrays, parts["x"]), y, None if w is None else mapped(np.asarray, w))
+
+
+def _check_lengths(name: str, split: Split | Indexed | Stream) -> None:
+    """ValueError if a split has no examples, fields of unequal length, or weights that are no finite numbers."""
+    rows = split.rows if isinstance(split, Indexed) else split
+    if isinstance(rows, Split):
+        weights = [] if rows.w is None else leaves(rows.w, "w")
+        lengths = {what: len(values) for what, values in leaves(rows.x, "x") + leaves(rows.y, "y") + weights}
+        if len(set(lengths.values())) > 1:
+            received = ", ".join(f"{what} {length}" for what, length in lengths.items())
+            raise ValueError(f"fields of split {name!r} must have as many examples. Received: {received}")
+        for what, values in weights:
+            check_finite(np.asarray(values, np.float32), f"{what} of split {name!r}")
+    if not len(split):
+        raise ValueError(f"split {name!r} is empty")
+
+
+def _encoders(source: Source, state_dir: Path | None) -> tuple[Encoder, Encoder]:
+    """Of x and y: those of the run, or fitted on the training split."""
+    train, kept = source.splits["train"], (None, None, None)
+    if state_dir is not None and (state_dir / STATE_FILE).exists():
+        kept = _load_state(state_dir)
+    spec, x, y = kept
+    if x is None:
+        x = _completed(source.fields["x"], train, "x", input_kind)
+        x.fit(_raw(train, "x"))
+    if y is None:
+        y = _completed(source.fields["y"], train, "y", target_kind)
+        if spec and spec.class_names:
+            y.class_names = list(spec.class_names)  # data.json of version 0.1.0 has them there alone
+        y.fit(_raw(train, "y"))
+    return x, y
+
+
+def _completed(given, train: Split | Indexed | Stream, part: str, kind_of) -> Encoder:
+    if given is None or isinstance(given, dict | tuple):
+        return completed(given, getattr(train, part) if isinstance(train, Split) else first_of(train, _SAMPLE)[part], kind_of)
+    return make_encoder(given)
+
+
+def _raw(split: Split | Indexed | Stream, part: str) -> Any:
+    """x or y as an encoder is fitted on it: in memory, or something to iterate over that is read only if it is asked for."""
+    if isinstance(split, Split):
+        return getattr(split, part)
+    if isinstance(split, Indexed) and part == "y" and not split.read_y:
+        return split.rows.y
+    return Examples(examples_of(split))[part]
+
+
+def _encoded(name: str, raw: Split | Indexed | Stream, x: Encoder, y: Encoder) -> Split | Indexed | Stream:
+    """The split with x and y encoded, or, where they are not in memory, what encodes batches of them."""
+    if isinstance(raw, Split):
+        return Split(_encode(x, raw.x, "x", name), _encode(y, raw.y, "y", name), raw.w)
+    first = first_of(raw)
+    encode_x, encode_y = encoding(x, first["x"], f"x of split {name!r}"), None
+    if isinstance(raw, Indexed):
+        rows = Split(mapped(as_arrays, raw.rows.x), mapped(as_arrays, raw.rows.y), raw.rows.w)
+        if not raw.read_y:
+            rows.y, encode_y = _encode(y, raw.rows.y, "y", name), lambda values: values
+        raw = dataclasses.replace(raw, rows=rows)
+    encode_y = encode_y or encoding(y, first["y"], f"y of split {name!r}")
+    return dataclasses.replace(raw, encode=lambda batch: {"x": encode_x(batch["x"]), "y": encode_y(batch["y"])})
+
+
+def _encode(encoder: Encoder, values, part: str, split: str):
     try:
-        encoder = ENCODERS[state["encoder"].pop("name")](**state["encoder"])
-        return Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["spec"].items()}), encoder
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{state_dir / STATE_FILE} is damaged: {error}") from error
+        found = encoder.encode(values)
+    except ValueError as error:
+        raise ValueError(f"{part} of split {split!r}: {error}") from error
+    for what, array in leaves(found, part):
+        check_finite(array, f"{what} of split {split!r}")
+    return found
 
 
-def check_same_data(data: Data, state_dir: Path) -> None:
-    """ValueError if the data is not what the run in whose folder the state is began with."""
-    then, _ = load_encoder(state_dir)
-    for field in dataclasses.fields(Spec):
-        before, now = getattr(then, field.name), getattr(data.spec, field.name)
-        if before != now:
-            raise ValueError(f"the data has changed since the run began: {field.name} was {before}, now it is {now}")
+def _spec(splits: dict[str, Split | Indexed | Stream], raw: Split | Indexed | Stream, x: Encoder, y: Encoder) -> Spec:
+    """raw: the training split before it was encoded."""
+    train = splits["train"]
+    if isinstance(train, Split):
+        found = {"x": train.x, "y": train.y}
+        values = train.y
+    else:
+        first = first_of(raw)
+        found = {"x": x.encode(first["x"]), "y": y.encode(first["y"])}
+        values = train.rows.y if isinstance(train, Indexed) and not train.read_y else _raw(raw, "y")
+    facts = {name: value for name, value in x.facts(found["x"]).items() if name in _INPUT_FACTS}
+    facts |= {name: value for name, value in y.facts(values).items() if name in _TARGET_FACTS}
+    examples = {name: len(split) for name, split in splits.items()}
+    return Spec(input_shape=shapes_of(found["x"]), target_shape=shapes_of(found["y"]), examples=examples, **facts)
+
+
+def _described(what: str, encoder: Encoder, shape) -> list[str]:
+    """What each field is taken for, and its shape."""
+    if isinstance(encoder, Fields):
+        return [text for key, field in encoder.items() for text in _described(f"{what}.{key}", field, shape[key])]
+    return [f"{what} is {encoder.name} {list(shape) if isinstance(shape, tuple) else shape}"]
 
 
 def save_state(data: Data, state_dir: Path) -> None:
     """Keep what load_encoder reads."""
-    state = {"spec": dataclasses.asdict(data.spec), "encoder": {"name": data.encoder.name, **data.encoder.state}}
+    state = {"spec": dataclasses.asdict(data.spec), "encoder": saved(data.encoder)}
+    if data.target_encoder is not None:
+        state["targets"] = saved(data.target_encoder)
     state_dir.mkdir(parents=True, exist_ok=True)
     write_json(state_dir / STATE_FILE, state)
 
 
-def _raw_x(split: Split | Stream):
-    """What an encoder is fitted on; read lazily, and only if it asks."""
-    return split.x if isinstance(split, Split) else map(operator.itemgetter("x"), split.dataset.as_numpy_iterator())
+def load_encoder(state_dir: Path) -> tuple[Spec, Encoder]:
+    """What a run has learnt of its data, and what encodes x, without reading any of it."""
+    return _load_state(state_dir)[:2]
 
 
-def _class_names(train: Split | Stream) -> tuple[str, ...] | None:
-    """The labels of the training split in order, numbers by size; for probabilities [N, C], the numbers of the classes."""
-    y = train.y if isinstance(train, Split) else [e["y"] for e in train.dataset.as_numpy_iterator()]
-    if np.ndim(y) == 2:
-        return tuple(str(k) for k in range(np.shape(y)[1]))
-    labels = set(map(str, np.asarray(y).tolist()))
-    return tuple(sorted(labels, key=lambda label: (not is_number(label), float(label) if is_number(label) else 0, label)))
+def _load_state(state_dir: Path) -> tuple[Spec, Encoder, Encoder | None]:
+    """Spec and encoders of x and y; None for that of y in a run of version 0.1.0."""
+    state = read_json(state_dir / STATE_FILE)
+    try:
+        targets = make_encoder(state["targets"]) if "targets" in state else None
+        return Spec(**_with_tuples(state["spec"])), make_encoder(state["encoder"]), targets
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{state_dir / STATE_FILE} is damaged: {error}") from error
 
 
-def _encoded(name: str, raw: Split | Stream, encoder: Encoder, names: tuple[str, ...] | None, numbered: bool) -> Split | Stream:
-    """The split with x encoded and y as class numbers (int32), or as numbers (float32)."""
-    if not len(raw):
-        raise ValueError(f"split {name!r} is empty")
-    if isinstance(raw, Stream):
-        return dataclasses.replace(raw, dataset=_encoded_stream(raw.dataset, encoder, names, numbered))
-    x = tf.nest.map_structure(lambda a: check_finite(a, f"x of split {name!r}"), encoder.encode(raw.x))
-    y = np.asarray(raw.y)
-    if names is None or y.ndim == 2:
-        y = check_finite(y.astype(np.float32), f"y of split {name!r}")
-    else:
-        y = _class_numbers(f"split {name!r}", y, names, numbered)
-    return Split(x, y, raw.w)
+def _with_tuples(values):
+    """JSON's lists as the tuples they were."""
+    if isinstance(values, dict):
+        return {key: _with_tuples(value) for key, value in values.items()}
+    return tuple(map(_with_tuples, values)) if isinstance(values, list) else values
 
 
-def _class_numbers(what: str, y: np.ndarray, names: tuple[str, ...], numbered: bool) -> np.ndarray:
-    """Labels as numbers. `numbered`: they are; else they are names."""
-    if numbered:
-        wrong = np.flatnonzero((y < 0) | (y >= len(names)))
-        if len(wrong):
-            raise ValueError(f"labels of {what} must be 0 to {len(names) - 1}. Received: {y[wrong[0]]} in example {wrong[0]}")
-        return y.astype(np.int32)
-    numbers = {label: i for i, label in enumerate(names)}
-    unknown = sorted({str(label) for label in y.tolist()} - numbers.keys())
-    if unknown:
-        raise ValueError(
-            f"{what} has the label {unknown[0]!r}, which the training split lacks. It has: {', '.join(names[:20])}"
-        )
-    return np.asarray([numbers[str(label)] for label in y.tolist()], np.int32)
-
-
-def _encoded_stream(
-    dataset: tf.data.Dataset, encoder: Encoder, names: tuple[str, ...] | None, numbered: bool
-) -> tf.data.Dataset:
-    first = next(dataset.batch(1).as_numpy_iterator())
-    x = np.asarray(encoder.encode(first["x"]))
-
-    def encode(block, raw_x, raw_y):
-        what = f"the stream, counted from example {block * _ENCODED_TOGETHER}"
-        y = raw_y.astype(np.float32) if names is None else _class_numbers(what, raw_y, names, numbered)
-        return check_finite(np.asarray(encoder.encode(raw_x)), f"x of {what},"), y
-
-    def encode_batch(block, batch):
-        kinds = (x.dtype, tf.float32 if names is None else tf.int32)
-        encoded = tf.numpy_function(encode, (block, batch["x"], batch["y"]), kinds)
-        for tensor, shape in zip(encoded, (x.shape[1:], first["y"].shape[1:]), strict=True):
-            tensor.set_shape((None, *shape))
-        return dict(zip("xy", encoded, strict=True))
-
-    blocks = dataset.batch(_ENCODED_TOGETHER).enumerate()
-    return blocks.map(encode_batch, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-
-
-def _spec(splits: dict[str, Split | Stream], encoder: Encoder, names: tuple[str, ...] | None) -> Spec:
-    train = splits["train"]
-    if isinstance(train, Stream):
-        input_shape = tuple(train.dataset.element_spec["x"].shape)
-        y = np.asarray(list(train.dataset.map(lambda e: e["y"]).as_numpy_iterator())) if names is None else None
-    else:
-        input_shape, y = tf.nest.map_structure(lambda a: a.shape[1:], train.x), train.y
-    examples = {name: len(split) for name, split in splits.items()}
-    common = dict(input_shape=input_shape, examples=examples, vocab_size=encoder.vocab_size)
-    if names is None:
-        y = y.reshape(len(y), -1).astype(np.float64)
-        std = y.std(axis=0)
-        return Spec(target_mean=tuple(y.mean(axis=0)), target_std=tuple(np.where(std > 0, std, 1.0)), **common)
-    counts = None if y is None else tuple((y.sum(0) if y.ndim == 2 else np.bincount(y, minlength=len(names))).tolist())
-    return Spec(num_classes=len(names), class_names=tuple(names), class_counts=counts, **common)
+def check_same_data(data: Data, state_dir: Path) -> None:
+    """ValueError if the data is not what the run in whose folder the state is began with."""
+    for name, before in _with_tuples(read_json(state_dir / STATE_FILE)["spec"]).items():
+        now = getattr(data.spec, name)
+        if before != now:
+            raise ValueError(f"the data has changed since the run began: {name} was {before}, now it is {now}")
 
 
 def _warn_of_shared_rows(splits: dict[str, Split | Stream]) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import modelzoo
 from trainers.config import Config
-from trainers.data.pipeline import bytes_as_float
+from trainers.data.encoders.base import bytes_as_float
 from trainers.data.spec import Spec
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import optimizer_rules

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from trainers.data.encoders.base import Encoder
+from trainers.data.encoders.base import Encoder, bytes_as_float
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -36,6 +36,9 @@ class ImageEncoder(Encoder):
         for i, path in enumerate(raw):
             images[i] = self._load(Path(path))
         return images
+
+    def decode(self, values):
+        return bytes_as_float(values, 255)
 
     def read(self, path: Path) -> list[Path]:
         self._load(path)

@@ -62,6 +62,9 @@ class TextEncoder(Encoder):
         """Each line of a .txt; the text column of a .jsonl or delimited file that is laid out as the training file was."""
         return read_texts(path, Layout(**self.layout) if self.layout else None)
 
+    def facts(self, values) -> dict:
+        return {"vocab_size": self.vocab_size, "num_classes": self.vocab_size}  # of x; of y, whose classes are tokens
+
     @property
     def vocab_size(self) -> int:
         return self._tokenizer.get_vocab_size()

@@ -1,13 +1,16 @@
 """A folder of image files, one folder for each class."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from trainers.data.encoders import ImageEncoder
+from trainers.data.encoders.image_files import file_reader
+from trainers.data.lazy import MOST_BYTES_IN_MEMORY
 from trainers.data.paths import find_path
-from trainers.data.spec import Source, Split
+from trainers.data.spec import Indexed, Source, Split
 from trainers.data.splitting import complete
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -21,6 +24,7 @@ def image_folder(
     channels: int = 3,
     validation: float = 0.1,
     test: float = 0.2,
+    in_memory: bool | None = None,
     split_seed: int = 0,
     data_dir: str | None = None,
 ) -> Source:
@@ -31,6 +35,7 @@ def image_folder(
       size: (height, width) that all are resized to; None for that of the first image.
       channels: 1 (grey), 3 (RGB) or 4 (RGBA).
       validation, test: shares that are split off, stratified, where the folder has no such split.
+      in_memory: False reads images when they are needed; None decides by their size (2 GiB, decoded).
 
     Raises:
       ValueError: no images.
@@ -41,7 +46,17 @@ def image_folder(
     splits = {name: Split(*_files(place)) for name, place in folders.items()}
     splits = complete(splits, validation=validation, test=test, seed=split_seed, stratify=True)
     shape = (*(size or _size(splits["train"].x[0])), channels)
-    return Source(splits, ImageEncoder(shape))
+    encoder = ImageEncoder(shape)
+    if in_memory is None:
+        in_memory = sum(map(len, splits.values())) * math.prod(shape) <= MOST_BYTES_IN_MEMORY
+    if not in_memory:
+        splits = {name: indexed(split, encoder) for name, split in splits.items()}
+    return Source(splits, encoder)
+
+
+def indexed(split: Split, encoder: ImageEncoder) -> Indexed:
+    """The images of a split whose x are files, read when they are needed."""
+    return Indexed(Split(np.asarray(list(map(str, split.x)), object), split.y, split.w), file_reader(encoder))
 
 
 def _files(folder: Path) -> tuple[list[Path], np.ndarray]:

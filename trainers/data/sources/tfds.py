@@ -15,11 +15,12 @@ import tensorflow_datasets
 
 from trainers.data import datasets
 from trainers.data.encoders import ArrayEncoder, Encoder, ImageEncoder, TextEncoder
+from trainers.data.encoders.image_files import resized
+from trainers.data.lazy import MOST_BYTES_IN_MEMORY
 from trainers.data.spec import Source, Split, Stream
 
 log = logging.getLogger("trainers")
 
-_MOST_BYTES_IN_MEMORY = 2 * 2**30
 _WINDOW_BYTES = 2**28  # of a streamed set, shuffled in memory
 _OTHER_SOURCES = ("csv", "image_folder", "npz", "text")
 _PROBE = "https://storage.googleapis.com"
@@ -72,10 +73,12 @@ def tfds(
     @tf.autograph.experimental.do_not_convert  # nothing in it depends on a tensor's value
     def pair(example):
         value = example[x]
-        if is_image and value.shape != shape:
-            value = tf.cast(tf.round(tf.image.resize(value, shape[:2], antialias=True)), tf.uint8)
+        if is_image:
+            value = features[x].decode_example(value)
+            value = value if value.shape == shape else resized(value, shape)
         return {"x": value, "y": example[y]}
 
+    undecoded = {x: tensorflow_datasets.decode.SkipDecoding()} if is_image else None  # images that are skipped stay files
     splits = {}
     for split, instruction in _split_names(builder, train, validation, test).items():
         try:
@@ -86,11 +89,12 @@ def tfds(
             ) from error
         if not size_of_split:
             raise ValueError(f"split {instruction!r} of data set {name!r} is empty")
-        dataset = builder.as_dataset(split=instruction, shuffle_files=False).map(pair, num_parallel_calls=tf.data.AUTOTUNE)
-        example_bytes = _bytes(dataset.element_spec["x"])
-        fits = in_memory if in_memory is not None else size_of_split * example_bytes <= _MOST_BYTES_IN_MEMORY
+        dataset = builder.as_dataset(split=instruction, shuffle_files=False, decoders=undecoded)
+        examples = dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+        example_bytes = _bytes(examples.element_spec["x"])
+        fits = in_memory if in_memory is not None else size_of_split * example_bytes <= MOST_BYTES_IN_MEMORY
         window = min(max(_WINDOW_BYTES // example_bytes, 256), 10_000)
-        splits[split] = _in_memory(dataset) if fits else Stream(dataset, size_of_split, window)
+        splits[split] = _in_memory(examples) if fits else Stream(dataset, size_of_split, window, read=pair)
     label = features[y]
     is_label = isinstance(label, tensorflow_datasets.features.ClassLabel)
     is_number = not is_label and np.issubdtype(label.np_dtype, np.floating)
