@@ -88,3 +88,19 @@ def test_a_recurrent_layer_computes_by_its_time_loop():
     object.__setattr__(layer, keras_inside.TIME_LOOP, loop)
     np.testing.assert_array_equal(layer(x), expected)
     assert given == [((2, 5, 3), [(2, 4), (2, 4)], None)]
+
+
+def test_mask_of_outputs():
+    x = np.array([[1, 2, 0]])
+    masked = keras.Sequential([layers.Embedding(3, 2, mask_zero=True), layers.Dense(1)])
+    np.testing.assert_array_equal(keras_inside.mask_of(masked(x)), [[True, True, False]])
+    assert keras_inside.mask_of(layers.Dense(1)(np.ones((1, 2)))) is None
+
+
+def test_what_compile_was_given():
+    model, loss = keras.Sequential([layers.Dense(1)]), keras.losses.MeanSquaredError()
+    model.compile("sgd", loss, metrics=["mae"], loss_weights=None)
+    found = keras_inside.given_to_compile(model)
+    assert found["loss"] is loss
+    assert found["metrics"] == ["mae"]
+    assert found["weighted_metrics"] is None

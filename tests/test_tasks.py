@@ -211,3 +211,92 @@ def test_bad_arguments_are_told(make, message):
 
 def test_a_task_of_the_users_own():
     assert isinstance(make_task("test_tasks:Own", spec(target_mean=(0.0,), target_std=(1.0,))), Own)
+
+
+def multilabelled(size: int = 200, classes: int = 4):
+    y = RNG.integers(0, 2, (size, classes))
+    return y, (RNG.normal(size=y.shape) + y - 0.5).astype(np.float32)
+
+
+def test_multilabel_equals_scikit_learn():
+    y, logits = multilabelled()
+    w, task = RNG.random(200).astype(np.float32), make_task("multilabel", spec(num_classes=4))
+    found, predicted = totals(task, y, logits, w), (logits > 0).astype(int)
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    losses = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1)
+    assert found["loss"] == pytest.approx((losses * w).sum() / w.sum(), abs=1e-5)
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(y, predicted, sample_weight=w), abs=1e-5)
+    for average in ("micro", "macro"):
+        wanted = sk.f1_score(y, predicted, average=average, sample_weight=w)
+        assert found[f"f1_{average}"] == pytest.approx(wanted, abs=1e-5)
+    for name, function in (("precision", sk.precision_score), ("recall", sk.recall_score)):
+        assert found[name] == pytest.approx(function(y, predicted, average="micro", sample_weight=w), abs=1e-5)
+    assert (
+        sk.classification_report(y, predicted, digits=4, zero_division=0, target_names=list("0123"))
+        == task.report(y, logits).text
+    )
+    assert task.predictions(logits)[0]["classes"] == [str(k) for k in np.flatnonzero(predicted[0])]
+    smooth = make_task("multilabel", spec(num_classes=4), label_smoothing=0.2)
+    wanted = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2, reduction="none")(y, logits)
+    np.testing.assert_allclose(smooth.losses({"y": y}, logits), wanted, rtol=0, atol=1e-5)
+
+
+def test_multilabel_without_a_positive():
+    task = make_task("multilabel", spec(num_classes=3))
+    y, logits = np.zeros((20, 3), int), -np.ones((20, 3), np.float32)
+    assert totals(task, y, logits, np.ones(20, np.float32))["f1_macro"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "function"),
+    [
+        ("mae", sk.mean_absolute_error),
+        ("r2_score", sk.r2_score),
+        (keras.metrics.RootMeanSquaredError(name="rmse"), sk.root_mean_squared_error),
+        (lambda y, p: keras.ops.square(y - p), sk.mean_squared_error),
+    ],
+)
+def test_metrics_of_keras_are_sums(metric, function):
+    y, w = RNG.normal(size=(100, 2)).astype(np.float32), RNG.random(100).astype(np.float32)
+    outputs = (y + RNG.normal(size=y.shape)).astype(np.float32)
+    task = make_task("keras_loss", spec(), loss="mse", metrics=[metric])
+    task.check_first({"y": y[:8], "w": np.ones(8)}, keras.ops.convert_to_tensor(outputs[:8]))
+    found = totals(task, y, outputs, w)
+    name = next(name for name in found if name != "loss")
+    assert found[name] == pytest.approx(function(y, outputs, sample_weight=w), abs=1e-4)
+    assert found["loss"] == pytest.approx(sk.mean_squared_error(y, outputs, sample_weight=w), abs=1e-5)
+    directions = {"mae": "min", "rmse": "min", "r2_score": "max"}
+    assert task.directions == {"loss": "min", **{n: d for n, d in directions.items() if n == name}}
+
+
+class Largest(keras.metrics.Metric):
+    """One that does not add up."""
+
+    def __init__(self):
+        super().__init__(name="largest")
+        self.value = self.add_weight(initializer="zeros")
+
+    def update_state(self, y, p, sample_weight=None):
+        self.value.assign(keras.ops.maximum(self.value, keras.ops.max(keras.ops.abs(y - p))))
+
+    def result(self):
+        return self.value
+
+
+def test_a_metric_that_does_not_add_up_is_refused():
+    task = make_task("keras_loss", spec(), loss="mse", metrics=[Largest()])
+    with pytest.raises(ValueError, match="'largest' does not add up over batches"):
+        task.check_first({"y": np.ones((4, 1)), "w": np.ones(4)}, keras.ops.zeros((4, 1)))
+
+
+def test_accuracy_of_logits_has_its_threshold_at_0():
+    y, logits = RNG.integers(0, 2, 50), RNG.normal(size=(50, 1)).astype(np.float32)
+    task = make_task("keras_loss", spec(), loss=keras.losses.BinaryCrossentropy(from_logits=True), metrics=["accuracy"])
+    wanted = sk.accuracy_score(y, logits[:, 0] > 0)
+    assert totals(task, y, logits, np.ones(50, np.float32))["accuracy"] == pytest.approx(wanted)
+
+
+def test_multi_hot_targets_are_no_probabilities():
+    y = np.array([[0, 1, 0], [1, 1, 0]])
+    with pytest.raises(ValueError, match=r"each row must sum to 1. Received: 2.* in example 1.*multilabel"):
+        make_task("classify", spec(num_classes=3)).check_targets(y)

@@ -4,6 +4,7 @@ setup.cfg bounds Keras to the versions that were tested.
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras.src.backend import AutocastScope, get_autocast_scope
@@ -33,6 +34,16 @@ def averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
 def made_by(tensor: keras.KerasTensor) -> keras.Operation:
     """The layer or operation that a symbolic tensor of a functional model comes from."""
     return tensor._keras_history.operation
+
+
+def mask_of(outputs) -> Any:
+    """The mask [B, T] that layers passed on with their outputs; None if there is none."""
+    return getattr(outputs, "_keras_mask", None)
+
+
+def given_to_compile(model: keras.Model) -> dict:
+    """The arguments of a compiled model's `compile`, as they were given; `get_compile_config` has them serialised."""
+    return model._compile_config.config
 
 
 def is_seed(variable: keras.Variable) -> bool:

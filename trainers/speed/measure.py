@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -19,6 +20,10 @@ log = logging.getLogger("trainers")
 
 _SHARE_OF_RUN = 0.05
 _SECONDS_EACH = 0.5
+_NOT_BY_XLA = (  # a deterministic gradient of max pooling, look-up tables, text, some operations
+    tf.errors.UnimplementedError,
+    tf.errors.InvalidArgumentError,
+)
 _HOPELESS = 1.5  # times the best plan's seconds for one step
 
 
@@ -49,24 +54,71 @@ def measure_plan(learner, data, *, batch_size: int, total_steps: int, determinis
             log.warning("what was measured of plans is not kept: %s", error)
 
 
+def settle_plan(learner, data, *, batch_size: int) -> None:
+    """Exchange a plan of XLA for the graph if XLA cannot compile the model: one step is made and undone. What it compiles
+    is what training then uses. Models of Keras' own layers, but for those of preprocessing, are known to compile.
+    """
+    if learner.plan.name.startswith("xla") and not _is_known_to_compile(learner):
+        before = _values(learner)
+        compiled_or_graph(learner, lambda: learner.make_trial(data, batch_size)(1))
+        _restore(learner, before)
+
+
+def compiled_or_graph(learner, call: Callable):
+    """call(); if XLA cannot compile what it runs, once more with the plan "graph".
+
+    Raises:
+      ValueError: XLA cannot, and its plan was asked for.
+    """
+    try:
+        return call()
+    except _NOT_BY_XLA as error:
+        if not learner.plan.name.startswith("xla"):
+            raise
+        reason = f"XLA cannot compile this model: {_first_line(error)}"
+        if learner.plan.reason == "asked for":
+            raise ValueError(f"plan {learner.plan.name!r} cannot be used here. {reason}; use plan='graph'") from error
+        log.warning("plan graph: %s", reason)
+        learner.use(named_plan("graph", reason, learner.strategy))
+        return call()
+
+
+def _is_known_to_compile(learner) -> bool:
+    modules = [type(layer).__module__ for layer in all_layers(learner.model)]
+    return all(m.startswith(("keras.", "modelzoo.")) and "preprocessing" not in m for m in modules)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return next((line for line in lines if "unsupported" in line or "not supported" in line), lines[0])[:200]
+
+
+def _values(learner) -> dict:
+    return tf.nest.map_structure(keras.ops.convert_to_numpy, learner.state.variables)
+
+
+def _restore(learner, before: dict) -> None:
+    for kind, values in before.items():
+        for variable, value in zip(learner.state.variables[kind], values, strict=True):
+            variable.assign(value)
+
+
 def _tried(learner, data, batch_size: int, names: list[str], total_steps: int) -> tuple[dict[str, float], bool]:
     """Steps per second of the plans that were tried, and whether none was left out for want of time."""
     rates, plans = (
         {},
         {name: learner.plan if name == learner.plan.name else named_plan(name, "", learner.strategy) for name in names},
     )
-    before = tf.nest.map_structure(keras.ops.convert_to_numpy, learner.state.variables)
+    before = _values(learner)
     began, budget = time.perf_counter(), None
     for name, plan in plans.items():
         if budget is not None and time.perf_counter() - began > budget:
             return rates, False
         try:
             rate = _rate(learner, plan, data, batch_size, max(rates.values(), default=0.0))
-        except tf.errors.UnimplementedError:  # by XLA: a deterministic gradient of max pooling, some operations
+        except _NOT_BY_XLA:
             rate = 0.0
-        for kind, values in before.items():
-            for variable, value in zip(learner.state.variables[kind], values, strict=True):
-                variable.assign(value)
+        _restore(learner, before)
         rates[name] = rate
         if budget is None and rate:
             budget = _SHARE_OF_RUN * total_steps / rate

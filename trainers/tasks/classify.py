@@ -94,6 +94,11 @@ class Classify(Task):
             raise ValueError(f"labels must be 0 to {self.num_classes - 1}. Received: {y[wrong]} in example {wrong}")
         if y.ndim == 2 and y.shape[1] != self.num_classes:
             raise ValueError(f"probabilities must be [N, {self.num_classes}]. Received: {y.shape}")
+        if y.ndim == 2 and (wrong := np.flatnonzero(np.abs(y.sum(axis=1) - 1.0) > 1e-3)).size:
+            raise ValueError(
+                f"targets [N, {self.num_classes}] are probabilities: each row must sum to 1. Received: {y[wrong[0]].sum()} in "
+                f"example {wrong[0]}; where an example has several classes, use task 'multilabel' or a loss"
+            )
 
     def finish(self, sums: Sums):
         found = super().finish(sums)
