@@ -7,7 +7,8 @@ import numpy as np
 from keras import layers, ops
 
 from modelzoo.layers import Networks
-from trainers.tasks import Objective, Task
+from trainers.data.spec import Spec
+from trainers.tasks import Objective, Task, make_task
 from trainers.tasks.derivative import derivative
 
 SIZE, LATENT, VOCABULARY, STEPS = 6, 3, 7, 5
@@ -410,10 +411,34 @@ class Byol(_Vectors):
         return Networks(online=net("online", SIZE, 4), predictor=net("predictor", 4, 4), target=target)
 
 
+# The project's own tasks -----------------------------------------------------------------------------------------------------
+
+
+def _of(name: str, outputs: int, **facts):
+    """A task by its name, for data of these facts and a net of as many outputs."""
+
+    class Known:
+        __name__ = name
+
+        def __call__(self):
+            return make_task(name, Spec(input_shape=(SIZE,), examples={}, **facts))
+
+        @staticmethod
+        def build():
+            return net("net", SIZE, outputs)
+
+    return Known()
+
+
+OWN = (
+    _of("classify", 3, num_classes=3),
+    _of("multilabel", 4, num_classes=4),
+    _of("regress", 2, target_mean=(0.5, 0.0), target_std=(2.0, 1.0)),
+)
 TASKS = {
     task.__name__: task
     for task in (
         Gan, WassersteinGan, Vae, Diffusion, NextToken, MaskedToken, EncoderDecoder, Ctc, Segmentation, Detection, MultiLabel,
-        Ordinal, Clip, SimClr, Distill, Byol,
+        Ordinal, Clip, SimClr, Distill, Byol, *OWN,
     )
 }  # fmt: skip

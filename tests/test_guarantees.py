@@ -11,7 +11,7 @@ from trainers.data.spec import Spec
 from trainers.engine.learner import Learner
 from trainers.engine.optimizers import optimizer_rules
 from trainers.runs.checkpoint import restore, save
-from trainers.speed.plan import make_plan
+from trainers.speed.plan import make_plan, supported_plans
 
 ROWS, BATCH = 18, 12  # the second batch is half empty
 CLIPPED = dict(name="sgd", learning_rate=0.3, momentum=0.9, global_clipnorm=0.5, use_ema=True, ema_momentum=0.5)
@@ -69,6 +69,16 @@ def test_replicas_accumulation_and_xla_change_nothing(name, one_replica, two_rep
         other, _ = made(name, strategy, plan, accumulate=accumulate)
         assert_close(trained(other, data, 3), wanted, 1e-5)
         assert other.evaluate(data, "train", BATCH) == pytest.approx(metrics, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_every_plan_gives_the_same_numbers(name, one_replica):
+    """`xla` and the graph are compared above; CTC and convolutions included, whatever the plans cost."""
+    learner, data = made(name, one_replica)
+    wanted = trained(learner, data, 3)
+    for plan in supported_plans(learner.model, one_replica, resident=False):
+        assert_close(trained(made(name, one_replica, plan)[0], data, 3), wanted, 1e-5)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -170,7 +180,7 @@ def test_contrast_by_hand(one_replica, two_replicas):
 
 
 def _copy(learner: Learner) -> keras.Model:
-    model = type(learner.task).build()
+    model = TASKS["Clip"].build()
     model.set_weights(learner.model.get_weights())
     return model
 

@@ -34,6 +34,17 @@ def test_plans_give_the_same_numbers(one_replica, plan):
     np.testing.assert_allclose(losses[1], losses[0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("batch_size", "cores", "plan"), [(25, 4, "auto"), (7, 8, "auto"), (1, 3, "auto"), (33, 2, "measure")])
+def test_a_batch_that_cannot_be_split_takes_fewer_pieces(batch_size, cores, plan, monkeypatch, tmp_path):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(cores), raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = dense_net(layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(3), shape=(4, 4, 1))
+    x, y = np.random.default_rng(0).normal(size=(50, 4, 4, 1)).astype(np.float32), np.arange(50) % 3
+    trainer = Trainer(model, plan=plan, strategy="cpu")
+    assert np.isfinite(trainer.fit((x, y), batch_size=batch_size, steps=3, verbose=False)["loss"]).all()
+    assert plan == "measure" or trainer._learner.plan.name == "graph_split"
+
+
 @pytest.mark.parametrize("plan", ["xla_loop", "xla_resident"])
 def test_bits_do_not_depend_on_how_many_steps_a_program_makes(one_replica, plan):
     """One step a call, and all in one; dropout and batch norm; a block ends in between (300 steps, 256 in a block)."""

@@ -263,7 +263,8 @@ class Trainer:
         task = self._task if own else self._make_task(data, outputs)
         check_model(self.model, data.spec, task)
         self._decode = data.decode
-        self._facts = dict(resident=data.can_be_resident("train"))
+        across = any(objective.across for objective in task.objectives)
+        self._facts = dict(resident=data.can_be_resident("train"), across=across)
         self._plan = _plan_for(self._plan, data.batches("train", batch_size, training=False).element_spec)
         self._learner = self._make_learner(task, total_steps=1)
 

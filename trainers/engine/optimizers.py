@@ -81,14 +81,17 @@ def assigned(rules: Sequence[OptimizerRule], model: keras.Model) -> dict[int, Op
     Raises:
       ValueError: a variable that no rule matches, or a rule that matches no variable.
     """
-    found = {}
+
+    def first_match(variable):
+        return next((rule for rule in rules if re.search(rule.pattern, variable.path)), None)
+
+    found = {id(variable): first_match(variable) for variable in model.trainable_variables}
     for variable in model.trainable_variables:
-        rule = next((rule for rule in rules if re.search(rule.pattern, variable.path)), None)
-        if rule is None:
+        if found[id(variable)] is None:
             raise ValueError(f"no optimizer is given for the variable {variable.path}. Patterns: {[r.pattern for r in rules]}")
-        found[id(variable)] = rule
+    matched = [first_match(variable) for variable in model.variables]  # those that were frozen before, too
     for rule in rules:
-        if rule not in found.values():
+        if rule not in matched:
             paths = ", ".join(v.path for v in model.trainable_variables[:5])
             raise ValueError(f"optimizer pattern {rule.pattern!r} matches no variable that is left. Variables: {paths}, ...")
     for layer in all_layers(model):

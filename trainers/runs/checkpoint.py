@@ -273,13 +273,13 @@ def _alike(ours: str, theirs: str) -> bool:
 
 
 def _named_variables(learner: Learner) -> dict[str, keras.Variable]:
-    """Every variable of a run as kind/path; the second one of a path ends in "#2".
+    """Every variable that a run changes as kind/path; the second one of a path ends in "#2".
 
     The number that Keras gives to an optimizer (adam_3/iteration) is left out.
     """
     named, counts = {}, collections.Counter()
     for kind, variables in learner.state.variables.items():
-        for variable in variables:
+        for variable in () if kind == "frozen" else variables:  # a teacher stands in a file of its own
             path = variable.path if kind.endswith("trainable") else re.sub(r"^([^/]*?)_\d+(?=/|$)", r"\1", variable.path)
             name = f"{kind}/{path}"
             counts[name] += 1

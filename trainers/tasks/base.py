@@ -142,6 +142,18 @@ class Task(Objective):
         raise NotImplementedError
 
 
+def example_inputs(model: keras.Model, rng: np.random.Generator, size: int) -> Any:
+    """x for a functional model: a nest of arrays [size, ...], normal numbers, or ids 0 and 1 where it takes whole numbers."""
+
+    def values(tensor):
+        shape = (size, *tensor.shape[1:])
+        is_float = "float" in tensor.dtype
+        return rng.normal(size=shape).astype("float32") if is_float else rng.integers(0, 2, shape).astype(tensor.dtype)
+
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    return keras.tree.map_structure(values, inputs)
+
+
 def mean_losses(sums: Sums) -> dict[str, float]:
     """Sums over weights of "loss", "NAME/loss" of an objective and "loss/TERM" of a term, whose objective gets their sum."""
     means: dict[str, float] = {}

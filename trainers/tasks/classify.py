@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from sklearn import metrics as exact
 
-from trainers.tasks.base import MAX, MIN, Report, Sums, Task
+from trainers.tasks.base import MAX, MIN, Report, Sums, Task, example_inputs
 from trainers.tasks.checks import check_single_output
 
 SCORE_BINS = 1000
@@ -99,6 +99,10 @@ class Classify(Task):
                 f"targets [N, {self.num_classes}] are probabilities: each row must sum to 1. Received: {y[wrong[0]].sum()} in "
                 f"example {wrong[0]}; where an example has several classes, use task 'multilabel' or a loss"
             )
+
+    def example_batch(self, model, rng, size=8):
+        y = rng.integers(0, self.num_classes, size).astype(np.int32)
+        return {"x": example_inputs(model, rng, size), "y": y, "w": np.ones(size, np.float32)}
 
     def finish(self, sums: Sums):
         found = super().finish(sums)

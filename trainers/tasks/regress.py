@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from trainers.tasks.base import MAX, MIN, Report, Sums, Task
+from trainers.tasks.base import MAX, MIN, Report, Sums, Task, example_inputs
 from trainers.tasks.checks import check_single_output
 
 _LOSSES = {
@@ -52,6 +52,10 @@ class Regress(Task):
         if not training:
             sums |= {"centered": y - self.mean, "centered_squared": ops.square(y - self.mean)}
         return {name: ops.sum(w[:, None] * values, axis=0) for name, values in sums.items()}
+
+    def example_batch(self, model, rng, size=8):
+        y = rng.normal(size=(size, len(self.mean))).astype(np.float32)
+        return {"x": example_inputs(model, rng, size), "y": y, "w": np.ones(size, np.float32)}
 
     def finish(self, sums: Sums):
         weight, mse = sums["weight"], np.mean(sums["squared_error"]) / sums["weight"]
