@@ -12,6 +12,7 @@ times. 50 kills take about 6 minutes on 2 cores; exit code 1 if anything differs
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
@@ -114,8 +115,14 @@ def train_until_file_event(workdir: Path, data_dir: str, starts: Path, number: i
 
 
 def damage(checkpoints: Path, rng: random.Random) -> str | None:
-    """Do harm to a random file of a random checkpoint; what was done."""
-    files = sorted(path for path in checkpoints.glob("[0-9]*/*") if path.stat().st_size)
+    """Do harm to a random file of a random checkpoint; what was done. Not to one that holds the best weights of another: without
+    them a run goes on, but to another best model.
+    """
+    needed = set()
+    for path in checkpoints.glob("[0-9]*/progress.json"):
+        with contextlib.suppress(ValueError):  # damaged already
+            needed |= {json.loads(path.read_bytes())["best_weights_in"]} - {path.parent.name}
+    files = sorted(p for p in checkpoints.glob("[0-9]*/*") if p.stat().st_size and p.parent.name not in needed)
     if not files:
         return None
     file, how = rng.choice(files), rng.choice(["truncated", "changed", "removed", "emptied folder"])

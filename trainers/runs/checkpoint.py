@@ -163,10 +163,10 @@ def restore(learner: Learner, checkpoint: Path, *, made_for: str = "") -> None:
 
 def checkpoints(folder: Path, saving: Saving, made_for: str = "", *, writes: bool = True):
     """Hook: makes them, where it `writes`. To roll back, it gives the variables back the values of the best checkpoint."""
-    saved_at, saved, due = time.monotonic(), None, False
+    saved_at, saved = time.monotonic(), None
 
     def hook(event: str, learner: Learner) -> None:
-        nonlocal saved_at, saved, due
+        nonlocal saved_at, saved
         if event == "diverged":
             best = _path(folder, learner.progress.best_step)
             fault = damage(best)
@@ -176,18 +176,18 @@ def checkpoints(folder: Path, saving: Saving, made_for: str = "", *, writes: boo
                 variable.assign(value)
         if not writes:
             return
-        due = due or event == "evaluated"  # at once: the best weights are in the checkpoint of their step
+        due = event in ("evaluated", "interrupted", "end")  # evaluated: the best weights are in the checkpoint of their step
         if event == "loop" and saving.every_steps:
-            due = due or learner.progress.step % saving.every_steps == 0
+            due = learner.progress.step % saving.every_steps == 0
         if event == "loop" and saving.every_minutes:
             due = due or time.monotonic() - saved_at >= saving.every_minutes * 60
         state = (learner.progress.step, bool(learner.progress.sums))
-        if (event in ("loop", "evaluated") and due) or (event in ("interrupted", "end") and state != saved):
+        if due and state != saved:
             try:
                 save(learner, folder, keep=saving.keep, made_for=made_for)
             except (OSError, SafetensorError) as error:
                 raise OSError(f"cannot write a checkpoint to {folder}: {error}. Those that are there are whole") from error
-            saved_at, saved, due = time.monotonic(), state, False
+            saved_at, saved = time.monotonic(), state
 
     return hook
 
