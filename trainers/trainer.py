@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.data.adapt import Given, as_data
-from trainers.data.spec import Spec
+from trainers.data.spec import Spec, Split
 from trainers.engine.learner import Hook, Learner, Metrics
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import optimizer_rules
@@ -22,7 +22,9 @@ from trainers.keras_compat import (
     check_callbacks,
     check_logits,
     check_own_steps,
+    check_stateless,
     compiled_with,
+    copied,
     run_callbacks,
 )
 from trainers.report import console
@@ -105,6 +107,7 @@ class Trainer:
             optimizer = found["optimizer"] if optimizer is None else optimizer
         elif found:
             log.warning("the model's compile(loss=...) is not used: %s was given", "task" if loss is None else "loss")
+        check_stateless(self._given)
         check_own_steps(self._given, replaced=task is not None or loss is not None)
         if task is not None and (loss is not None or metrics or loss_weights is not None):
             raise ValueError("give a task, or loss, metrics and loss_weights. Received: both")
@@ -247,6 +250,10 @@ class Trainer:
                 task.check_first(first, outputs)
             elif getattr(task, "from_logits", False):
                 check_logits(outputs)
+        if isinstance(task, KerasLoss) and isinstance(first["w"], dict) and set(first["w"]) != set(task.terms):
+            raise ValueError(
+                f"weights by output must be those of the first call: {list(task.terms)}. Received: {list(first['w'])}"
+            )
         self._learner.check_batch_size(batch_size)
         for split in data.spec.examples if targets else ():
             arrays = data.arrays(split)
@@ -264,7 +271,9 @@ class Trainer:
         check_model(self.model, data.spec, task)
         self._decode = data.decode
         self._facts = dict(resident=data.can_be_resident("train"))
-        self._plan = _plan_for(self._plan, data.batches("train", batch_size, training=False).element_spec)
+        if isinstance(task, KerasLoss) and isinstance(first["w"], dict):
+            task.terms = tuple(first["w"])
+        self._plan = _plan_for(self._plan, self._accumulate, data.batches("train", batch_size, training=False).element_spec)
         self._learner = self._make_learner(task, total_steps=1)
 
     def _rows_to_look_at(self) -> int:
@@ -315,13 +324,11 @@ class Trainer:
                 f"task {given['name']!r} needs one output [B, C]. Received: a model that gives {shapes}; use loss=..."
             )
         size = outputs[0].shape[-1]
-        arrays, names = data.arrays("train"), data.spec.class_names
-        counts = None
-        if arrays is not None and isinstance(arrays.y, np.ndarray) and arrays.y.ndim == 1 and arrays.y.dtype.kind in "iub":
-            counts = tuple(np.bincount(arrays.y[arrays.y >= 0], minlength=max(size, 2)).tolist())
+        names, classes = data.spec.class_names, max(size, 2)
+        counts = _class_counts(data.arrays("train"), classes)
         spec = Spec(
-            input_shape=data.spec.input_shape, examples=data.spec.examples, num_classes=max(size, 2), class_counts=counts,
-            class_names=names if names and len(names) == max(size, 2) else None,
+            input_shape=data.spec.input_shape, examples=data.spec.examples, num_classes=classes, class_counts=counts,
+            class_names=names if names and len(names) == classes else None,
             target_mean=(0.0,) * size, target_std=(1.0,) * size,
         )  # fmt: skip
         if self._class_weights is not None:
@@ -329,7 +336,7 @@ class Trainer:
         if given.get("class_weights") == "balanced" and counts is None:
             raise ValueError('class_weights="balanced" needs class numbers in an array. Received: batches, or other targets')
         if isinstance(given.get("class_weights"), dict):
-            given["class_weights"] = factors(given["class_weights"], names or range(max(size, 2)))
+            given["class_weights"] = factors(given["class_weights"], names or range(classes))
         return make_task(**given, spec=spec)
 
     def _take_weights(self, learner: Learner, *, best: bool) -> None:
@@ -345,12 +352,10 @@ class Trainer:
         if one_device or all(self._strategy.extended.variable_created_in_scope(v.value) for v in model.variables):
             return model
         with self._strategy.scope():
-            copy = keras.models.clone_model(model)
-        copy.set_weights([keras.ops.convert_to_numpy(w) for w in model.weights])
-        return copy
+            return copied(model)
 
 
-def _plan_for(plan: str, spec: dict) -> str:
+def _plan_for(plan: str, accumulate: int, spec: dict) -> str:
     """The graph for what XLA cannot take: text, and shapes that vary from batch to batch."""
     tensors = tf.nest.flatten(spec)
     reason = "text" * any(t.dtype == tf.string for t in tensors) or "varying shapes" * any(None in t.shape[1:] for t in tensors)
@@ -358,6 +363,8 @@ def _plan_for(plan: str, spec: dict) -> str:
         return plan
     if plan not in ("auto", "measure"):
         raise ValueError(f"plan {plan!r} cannot be used with batches of {reason}. Accepted: auto, measure, graph")
+    if accumulate > 1 and reason == "varying shapes":
+        raise ValueError(f"accumulate={accumulate} needs batches of one shape. Received: batches of varying shapes")
     log.info("plan graph: the batches have %s", reason)
     return "graph"
 
@@ -409,6 +416,14 @@ def _output_names(model: keras.Model, outputs) -> list[str]:
 def _has_schedule(optimizer) -> bool:
     given = [rule[1] for rule in optimizer] if isinstance(optimizer, list | tuple) else [optimizer]
     return any(isinstance(one, dict) and "schedule" in one for one in given)
+
+
+def _class_counts(split: Split | None, classes: int) -> tuple[int, ...] | None:
+    """Of class numbers in an array; None for anything else."""
+    y = split and split.y
+    if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "iub" or not (y.min() >= 0 and y.max() < classes):
+        return None
+    return tuple(np.bincount(y, minlength=classes).tolist())
 
 
 def check_positive(**numbers: float | None) -> None:
