@@ -4,7 +4,7 @@
 
 The run is small but complete: digits, a convolutional net with batch norm and dropout, shifted crops, Adam with a cosine
 schedule, gradient accumulation, an average of the weights, evaluation, checkpoints every 10 steps. Half of the kills come at a
-random time, half at a random operation on a file of the run's folder, so also in the midst of saving. With --damages so many
+random time, half at a random operation on a file of the run's folder, so also while it saves. With --damages so many
 checkpoint files are truncated, changed in a byte or removed between the restarts. With --workers=2 two local workers train, one
 of which is killed. Compared are the last checkpoint (weights, optimizer, average), the best model and metrics.jsonl but for
 times. 50 kills take about 6 minutes on 2 cores; exit code 1 if anything differs.

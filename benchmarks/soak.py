@@ -15,7 +15,7 @@ from trainers.quiet import import_tensorflow
 
 
 def resident_megabytes() -> float:
-    """Of this process; from /proc, so on Linux alone."""
+    """Of this process; from /proc: Linux only."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput [--quick] [--workloads=mlp,cifar] [--peers=ours,ours:xla,fit] [--data_dir=DIR]
 
-Every peer stands in a process of its own, with the fastest settings it is known to have, and computes only when it is its turn;
+Every peer runs in a process of its own, with the fastest settings it is known to have, and computes only when it is its turn;
 the turns alternate, and the table has medians over the rounds. "memory" is the step alone, on batches that are ready; "input"
 begins with decoded examples: shuffle, batch, normalise, train. Decoding is never measured. Results go to benchmarks/results/.
 A workload took some 8 minutes on 2 cores (the ResNet and the Transformer of 6 layers much longer: give them fewer --peers),

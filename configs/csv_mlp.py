@@ -16,5 +16,5 @@ def get_config() -> Config:
         optimizer=dict(name="adamw", learning_rate=1e-3, weight_decay=1e-2),
         batch_size=32,
         epochs=100,
-        patience=10,  # small tables are learnt by heart soon
+        patience=10,  # small tables are overfitted soon
     )

@@ -4,23 +4,48 @@
 
     modelzoo.list_models("mlp*")
     model = modelzoo.create_model("mlp", input_shape=(28, 28, 1), num_classes=10)
+    model = modelzoo.mlp((28, 28, 1), num_classes=10)  # the builder itself: every registered name is an attribute too
 
 Keras is loaded at the first use, not by the import.
 """
 
+import difflib
 import importlib
 import importlib.util
 import os
+import sys
 
 __version__ = "0.1.0"
 __all__ = ["ModelInfo", "create_model", "list_models", "model_info", "register_model"]
 
 
 def __getattr__(name: str):
-    if name not in __all__:
-        raise AttributeError(f"module 'modelzoo' has no attribute {name!r}")
-    check_backend()
-    return getattr(importlib.import_module("modelzoo.registry"), name)
+    if name in __all__:
+        check_backend()
+        return getattr(importlib.import_module("modelzoo.registry"), name)
+    if not name.startswith("_"):
+        names = _builders()
+        if name in names:
+            check_backend()
+            return importlib.import_module("modelzoo.registry").find_entry(name).builder
+        nearest = ", ".join(difflib.get_close_matches(name, [*names, *__all__], n=4))
+        advice = f". Nearest: {nearest}" if nearest else ". See modelzoo.list_models()"
+        raise AttributeError(f"module 'modelzoo' has no attribute {name!r}{advice}")
+    raise AttributeError(f"module 'modelzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_builders()})
+
+
+def _builders() -> list[str]:
+    """Names of the registered builders; without Keras, unless a file computes a name."""
+    entered = getattr(sys.modules.get("modelzoo.registry"), "_entries", {})  # a user's own too
+    try:
+        return sorted({*importlib.import_module("modelzoo.listing").listed(), *entered})
+    except ValueError:
+        check_backend()
+        return importlib.import_module("modelzoo.registry").list_models()
 
 
 def check_backend() -> None:

@@ -1,33 +1,36 @@
-"""List the registered models, or show one.
+"""List the registered models, show one, or write the type stub that editors complete them by.
 
 python -m modelzoo list [PATTERN]
 python -m modelzoo show NAME [ARGUMENT=VALUE ...]
+python -m modelzoo stubs
 """
 
 import argparse
 import ast
 import fnmatch
-import inspect
 import os
 import sys
-from pathlib import Path
 
 from modelzoo import check_backend
+from modelzoo.listing import FAMILIES, Listed, listed
 from modelzoo.stderr import stderr_held
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m modelzoo", description="The registered models.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("list", help="names, with what each is")
+    command = commands.add_parser("list", help="names, trainable parameters, what each is, and its paper")
     command.add_argument("pattern", nargs="?", default="*", help="such as 'mlp*'")
     command = commands.add_parser("show", help="arguments, size, paper and layers of one")
     command.add_argument("name", help="a registered name, or package.module:builder")
     command.add_argument("arguments", nargs="*", metavar="ARGUMENT=VALUE", help="such as widths='(64,32)'")
+    commands.add_parser("stubs", help="write modelzoo/__init__.pyi")
     given = parser.parse_args(argv)
     try:
         if given.command == "list":
             _list(given.pattern)
+        elif given.command == "stubs":
+            _write_stubs()
         else:
             _show(given.name, dict(_parsed(text) for text in given.arguments))
     except (ValueError, ImportError) as error:
@@ -37,35 +40,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _list(pattern: str) -> None:
-    summaries = _summaries()
-    names = fnmatch.filter(summaries, pattern)
+    found = _listed()
+    names = fnmatch.filter(found, pattern)
     if not names:
-        raise ValueError(f"no model matches {pattern!r}. There are: {', '.join(summaries)}")
+        raise ValueError(f"no model matches {pattern!r}. There are: {', '.join(found)}")
+    counts = {name: f"{found[name].params:,}" if found[name].params else "" for name in names}
+    widths = max(map(len, names)), max(map(len, counts.values()))
     for name in names:
-        print(f"{name:<{max(map(len, names))}}  {summaries[name]}")
+        paper = f" ({found[name].year})" if found[name].year else ""
+        print(f"{name:<{widths[0]}}  {counts[name]:>{widths[1]}}  {found[name].summary}{paper}")
 
 
-def _summaries() -> dict[str, str]:
-    """{name: summary} of all models, sorted. Read from their files, since running these takes Keras and seconds."""
-    docs = {}
+def _listed() -> dict[str, Listed]:
     try:
-        for file in (Path(__file__).parent / "families").glob("*.py"):
-            for node in ast.walk(ast.parse(file.read_bytes())):
-                if isinstance(node, ast.FunctionDef) and any(_calls(d, "register_model") for d in node.decorator_list):
-                    docs[node.name] = ast.get_docstring(node) or ""
-                elif _calls(node, "variant"):
-                    (doc,) = (keyword.value for keyword in node.keywords if keyword.arg == "doc")
-                    docs[ast.literal_eval(node.args[0])] = inspect.cleandoc(ast.literal_eval(doc))
-    except ValueError:  # a name or a doc that is computed: it has to be run
+        return listed(FAMILIES)
+    except ValueError:  # something is computed: the files have to be run
         _load_keras()
         from modelzoo import list_models, model_info
+        from modelzoo.registry import find_entry
 
-        return {name: model_info(name).summary for name in list_models()}
-    return {name: docs[name].partition("\n")[0] for name in sorted(docs)}
-
-
-def _calls(node: ast.AST, function: str) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
+        entries = {name: find_entry(name) for name in list_models()}
+        return {name: Listed(model_info(name).summary, entry.params, entry.paper) for name, entry in entries.items()}
 
 
 def _load_keras() -> None:
@@ -80,16 +75,18 @@ def _show(name: str, arguments: dict) -> None:
     from modelzoo import model_info
 
     info = model_info(name, **arguments)
-    layers = info.model.layers  # first: what is wrong is told before anything is printed
+    layers = info.model.layers  # first: what is wrong is raised before anything is printed
+    statistics = info.parameters - info.trainable_parameters
     print(f"{name}: {info.summary}\n")
     for title, value in {
         "paper": info.paper or "none",
         "task": info.task,
-        "parameters": f"{info.parameters:,}",
-        "multiply-adds": f"{info.multiply_adds:,} an example",
-        "output": info.output_shape,
+        "trainable parameters": f"{info.trainable_parameters:,}",
+        **({"moving statistics": f"{statistics:,}"} if statistics else {}),
+        "multiply-adds": "unknown" if info.multiply_adds is None else f"{info.multiply_adds:,} per example",
+        "output": info.output_shape or "unknown",
     }.items():
-        print(f"{title:<14} {value}")
+        print(f"{title:<20} {value}")
     print("\narguments (default; * as counted here)")
     for argument in info.signature.parameters.values():
         default = "required" if argument.default is argument.empty else repr(argument.default)
@@ -98,8 +95,23 @@ def _show(name: str, arguments: dict) -> None:
         print(f"  {argument.name:<14} {default}{changed}")
     print("\nlayers")
     for layer in layers:
-        shape = getattr(layer.output, "shape", None) or layer.output[0].shape
-        print(f"  {layer.name:<22} {type(layer).__name__:<22} {shape!s:<24} {layer.count_params():>12,}")
+        shape = _output_shape(layer)
+        print(f"  {layer.name:<22} {type(layer).__name__:<22} {shape:<24} {layer.count_params():>12,}")
+
+
+def _output_shape(layer) -> str:
+    try:
+        return str(getattr(layer.output, "shape", None) or layer.output[0].shape)
+    except AttributeError:  # a layer of a subclass of keras.Model
+        return "unknown"
+
+
+def _write_stubs() -> None:
+    _load_keras()
+    from modelzoo.stubs import STUB, stub
+
+    STUB.write_text(stub())
+    print(f"written: {STUB}")
 
 
 def _parsed(text: str) -> tuple[str, object]:

@@ -11,12 +11,13 @@ import fnmatch
 import functools
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Iterator
 
 import keras
 
-from modelzoo import families
+import modelzoo.families
 
 Builder = Callable[..., keras.Model]
 
@@ -62,15 +63,29 @@ class ModelInfo:
         return self.model.count_params()
 
     @property
-    def output_shape(self) -> tuple:
-        return self.model.output_shape
+    def trainable_parameters(self) -> int:
+        """Without moving statistics, as papers count them."""
+        return sum(math.prod(weight.shape) for weight in self.model.trainable_weights)
 
     @property
-    def multiply_adds(self) -> int:
-        """Of one example, as papers count them."""
+    def output_shape(self) -> tuple | None:
+        """None where the model does not say: a subclass of keras.Model."""
+        return getattr(self.model, "output_shape", None)
+
+    @property
+    def multiply_adds(self) -> int | None:
+        """Of one example, as papers count them; None where the model does not say: it is a subclass of keras.Model, or takes
+        sequences of any length.
+        """
         from modelzoo.counting import layer_multiply_adds  # needed by nothing else
 
-        return sum(layer_multiply_adds(layer) for layer in self.model.layers)
+        model = self.model
+        if not getattr(model, "inputs", None):
+            return None
+        try:
+            return sum(layer_multiply_adds(layer) for layer in model.layers)
+        except (AttributeError, TypeError, NotImplementedError):
+            return None
 
 
 _entries: dict[str, Entry] = {}
@@ -82,7 +97,7 @@ def register_model(*, tiny: dict, paper: str | None = None, params: int | None =
     Args:
       tiny: arguments of the smallest instance; the tests build, train and save every model with them.
       paper: authors, year and title.
-      params: parameters of the builder's defaults (or of its paper's net); the tests count them.
+      params: trainable parameters of the builder's defaults (or of its paper's net); the tests count them.
       task: the name of the task that it is usually trained on.
 
     Raises:
@@ -105,6 +120,7 @@ def variant(
     tiny: dict | None = None,
     paper: str | None = None,
     params: int | None = None,
+    task: str | None = None,
     **arguments,
 ) -> Builder:
     """Enter `builder` with other defaults under a name of its own: `lenet5 = variant("lenet5", cnn, ...)`.
@@ -114,9 +130,8 @@ def variant(
     base = next(entry for entry in _entries.values() if entry.builder is builder)
     changed = functools.partial(builder, **arguments)
     changed.__name__, changed.__doc__ = name, doc
-    _enter(
-        dataclasses.replace(base, name=name, builder=changed, tiny=tiny or base.tiny, paper=paper or base.paper, params=params)
-    )
+    given = dict(tiny=tiny or base.tiny, paper=paper or base.paper, params=params, task=task or base.task)
+    _enter(dataclasses.replace(base, name=name, builder=changed, **given))
     return changed
 
 
@@ -135,8 +150,8 @@ def _module(builder: Builder) -> str:
 
 @functools.cache
 def _import_families() -> None:
-    for module in pkgutil.iter_modules(families.__path__):
-        importlib.import_module(f"{families.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(modelzoo.families.__path__):
+        importlib.import_module(f"modelzoo.families.{module.name}")
 
 
 def find_entry(name: str) -> Entry:

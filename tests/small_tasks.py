@@ -75,7 +75,7 @@ class Gan(_Vectors):
     """Radford et al. 2016, DCGAN: two objectives, fresh noise for each."""
 
     directions = {"g/loss": "min", "d/loss": "min"}
-    monitor = "g/loss"
+    monitor = None  # neither loss says which images are better
     objectives = (Discriminator(), Generator())
 
     @staticmethod

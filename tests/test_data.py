@@ -9,6 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from trainers.data.adapt import as_data
 from trainers.data.encoders import ArrayEncoder, ImageEncoder
 from trainers.data.pipeline import Data, load_data, load_encoder, save_state
+from trainers.data.sources.tfds import tfds
 from trainers.data.spec import Spec, Split, Stream
 
 
@@ -104,6 +105,8 @@ def test_split_syntax_and_streaming_of_tfds(data_dir):
     kept, streamed = (load_data({"name": "digits", **options, "in_memory": m}, data_dir=data_dir) for m in (True, False))
     assert kept.spec.examples == streamed.spec.examples == {"train": 718, "validation": 144, "test": 20}
     assert streamed.arrays("train") is None
+    stream = tfds("digits", in_memory=False, data_dir=data_dir).splits["train"]
+    assert stream.dataset.element_spec["image"].dtype == tf.string, "what is skipped is not decoded"
     for a, b in zip(collected(kept, "test", 8), collected(streamed, "test", 8), strict=True):
         np.testing.assert_array_equal(a["x"], b["x"])
         np.testing.assert_array_equal(a["y"], b["y"])

@@ -96,7 +96,8 @@ def test_the_plan_follows_a_rule(one_replica, two_replicas):
     with pytest.raises(ValueError, match="unknown plan 'fast'. Accepted: auto, measure, graph"):
         make_plan("fast", attention, one_replica)
     with pytest.raises(
-        ValueError, match="'xla_split' cannot be used here: it is for one replica. Accepted here: auto, measure, graph, xla"
+        ValueError,
+        match="'xla_split' cannot be used here: it needs a strategy of one replica. Accepted here: auto, measure, graph, xla",
     ):
         make_plan("xla_split", attention, two_replicas)
     with pytest.raises(ValueError, match="'xla_resident' cannot be used here: the data is streamed or augmented"):
@@ -213,3 +214,20 @@ def test_waiting_for_input_is_told(one_replica, caplog):
             )
         assert shares[-1] > 0.5, plan
         assert "of the time went into waiting for input: give the dataset .cache()" in caplog.text
+
+
+def test_resident_tensors_are_on_the_device(monkeypatch):
+    """On a CPU the host's own; elsewhere (here a second logical device stands for it) copies in its memory."""
+    from trainers.speed import device
+
+    with tf.device("CPU:0"):
+        tensors = {"x": tf.ones((3, 2)), "y": {"class": tf.range(3)}}
+    assert device.on_device(tensors, tf.distribute.OneDeviceStrategy("CPU:0")) is tensors
+    monkeypatch.setattr(device, "on_cpu", lambda strategy: False)
+    found = device.on_device(tensors, tf.distribute.OneDeviceStrategy("CPU:1"))
+    assert found["x"].device.endswith("CPU:1")
+    assert found["y"]["class"].device.endswith("CPU:1")
+    tf.nest.map_structure(np.testing.assert_array_equal, found, tensors)
+    if tf.config.list_physical_devices("GPU"):
+        monkeypatch.undo()
+        assert device.on_device(tensors, tf.distribute.OneDeviceStrategy("GPU:0"))["x"].device.endswith("GPU:0")

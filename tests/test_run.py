@@ -325,7 +325,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, data_dir):
     (workdir / "config.json").write_text(json.dumps(saved))
     with pytest.raises(
         ValueError,
-        match=r"is of another model: trainable/0000 \(hidden_1/kernel\) has the shape \(64, 16\), expected \(64, 8\);.*\.\.\.",
+        match=r"is of another model. It has trainable/hidden_1/kernel of the shape \(64, 16\), expected .* \(64, 8\);.*\.\.\.",
     ):
         run(config(model=dict(name="mlp", widths=(8,))), workdir, data_dir=data_dir)
 
@@ -361,3 +361,31 @@ def test_a_model_with_layers_of_its_own_is_evaluated_in_another_process(data_dir
         outputs.append(result.stdout)
     accuracy = json.loads((tmp_path / "run" / "summary.json").read_text())["test"]["accuracy"]
     assert f"accuracy         {accuracy:.4f}" in outputs[1]
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, input_shape, num_classes, **options):
+        super().__init__(**options)
+        self.arguments = dict(input_shape=input_shape, num_classes=num_classes)
+        self.flatten, self.logits = keras.layers.Flatten(), keras.layers.Dense(num_classes, dtype="float32")
+
+    def call(self, inputs):
+        return self.logits(self.flatten(inputs))
+
+    def get_config(self):
+        return self.arguments
+
+
+def subclassed(input_shape, num_classes):
+    """A builder of a subclass of keras.Model, which does not say its multiply-adds."""
+    model = Subclassed(input_shape, num_classes)
+    model(np.zeros((1, *input_shape), np.float32))
+    return model
+
+
+@pytest.mark.parametrize("name", ["mlp", "test_run:subclassed"])
+def test_the_share_of_a_devices_peak_is_reported_where_the_model_says_what_it_computes(name, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.runs.build.peak_operations", lambda *device: 1e12)
+    summary = run(config(model=dict(name=name), epochs=1), tmp_path / "run", data_dir=data_dir, strategy="cpu")
+    assert ("share_of_peak" in summary) == (name == "mlp")

@@ -17,7 +17,7 @@ STRATEGY = flags.DEFINE_string(
     "strategy", "auto", "Where to compute: auto, cpu, cpu:N (N logical devices), gpu, mirrored, multiworker, tpu."
 )
 TPU = flags.DEFINE_string("tpu", None, "With --strategy=tpu: local (the default), the TPU's name, or grpc://HOST:PORT.")
-PLAN = flags.DEFINE_string("plan", "auto", "How steps are compiled: auto, measure, or a plan of the README's table.")
+PLAN = flags.DEFINE_string("plan", "auto", "How steps are compiled: auto, measure, or a plan of docs/speed.md.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where data sets and files are looked for.")
 DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 

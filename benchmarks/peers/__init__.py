@@ -1,4 +1,4 @@
-"""Those who train the same nets side by side. Each stands in a process of its own (protocol.py) and has
+"""Libraries that train the same nets side by side. Each runs in a process of its own (protocol.py) and has
 
     build(workload, examples, measure, **arguments) -> Trial
 

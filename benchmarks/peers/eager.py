@@ -1,4 +1,4 @@
-"""tf.GradientTape as tutorials write it: no tf.function. It counts no accuracy, which ours and fit do."""
+"""tf.GradientTape as tutorials write it: no tf.function. It computes no accuracy; ours and fit do."""
 
 import itertools
 

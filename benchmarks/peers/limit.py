@@ -1,4 +1,4 @@
-"""The products of a workload's step alone, one after the other, through one library: no net can be trained faster with it."""
+"""Only the matrix products of a workload's step, one after the other, through one library: a limit for every net in it."""
 
 import os
 import time

@@ -1,6 +1,6 @@
 """The ceiling: the same nets by hand in plain JAX, Adam too; data on the device, many steps in one program or one step in each.
 
-Parameters are the Keras model's weights in Keras' order. It counts no accuracy, which ours and fit do.
+Parameters are the Keras model's weights in Keras' order. It computes no accuracy; ours and fit do.
 B batch, T steps, D embed_dim, U units, H heads, C classes.
 """
 

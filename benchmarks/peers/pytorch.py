@@ -1,4 +1,4 @@
-"""PyTorch, eager or with torch.compile. It counts no accuracy, which ours and fit do."""
+"""PyTorch, eager or with torch.compile. It computes no accuracy; ours and fit do."""
 
 import functools
 import itertools

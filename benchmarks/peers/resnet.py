@@ -10,7 +10,7 @@ WIDTHS, BLOCKS = (64, 128, 256, 512), 2
 
 
 def _conv_norm(x, filters: int, kernel_size: int, strides: int = 1):
-    if kernel_size == 3 and strides == 2:  # "same" would pad one side alone, where the paper and PyTorch pad both
+    if kernel_size == 3 and strides == 2:  # "same" would pad only one side; the paper and PyTorch pad both
         x = layers.ZeroPadding2D(1)(x)
     padding = "valid" if strides == 2 else "same"
     x = layers.Conv2D(filters, kernel_size, strides, padding, use_bias=False)(x)

@@ -103,7 +103,7 @@ def read_data(workload: Workload, data_dir: str | None) -> tuple[Examples, str]:
 
 
 def random_examples(workload: Workload) -> Examples:
-    """Of the workload's shape and kind; the classes can be learnt."""
+    """Of the workload's shape and kind; the classes can be learned."""
     rng, shape = np.random.default_rng(0), (_RANDOM_EXAMPLES, *workload.model["input_shape"])
     if workload.is_text:
         x = rng.integers(1, workload.model["vocab_size"], shape, dtype=np.int32)

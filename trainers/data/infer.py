@@ -5,10 +5,12 @@ import logging
 from pathlib import Path
 
 from trainers.config import Config, load_config
-from trainers.data.delimited import Layout, column, is_number, read_records
+from trainers.data.cells import date_formats, is_number, number_format, read_number
+from trainers.data.delimited import Layout, column, read_records, row_numbers
+from trainers.data.encoders.image import image_header
 from trainers.data.paths import find_path
 from trainers.data.sources.csv import DEFAULT_NA
-from trainers.data.sources.image_folder import SUFFIXES
+from trainers.data.sources.image_folder import check_levels, find_classes, find_splits
 
 log = logging.getLogger("trainers")
 
@@ -28,69 +30,84 @@ def infer_config(path: str, target: str | None = None, overrides: tuple[str, ...
       ValueError: nothing that can be learnt from, or no target.
     """
     place = find_path(path, data_dir)
-    found = _folder(place) if place.is_dir() else _file(place, target)
-    config, data, task = found
+    config, data, task = _folder(place, overrides) if place.is_dir() else _file(place, target, overrides)
     settings = [f"data.{key}={value}" for key, value in {"path": path, **data}.items()]
     return load_config(config, [*settings, f"task.name={task}", *overrides])
 
 
-def _folder(folder: Path) -> tuple[str, dict, str]:
-    from PIL import Image
-
-    images = [f for f in sorted(folder.glob("*/**/*")) if f.suffix.lower() in SUFFIXES]
-    if not images:
-        raise ValueError(
-            f"{folder} has no images. Expected: one folder for each class, with files {', '.join(sorted(SUFFIXES))}"
-        )
-    try:
-        with Image.open(images[0]) as image:
-            width, height, grey = *image.size, image.mode in ("1", "L", "I;16")
-    except OSError as error:
-        raise ValueError(f"{images[0]} is no image that can be read: {error}") from error
+def _folder(folder: Path, overrides: tuple[str, ...]) -> tuple[str, dict, str]:
+    config = "image_folder_cnn"
+    level = load_config(config, overrides).data.get("class_level")
+    train = find_splits(folder)["train"]
+    classes = find_classes(train, level)
+    if level is None:
+        check_levels(train, classes)
+    headers = [header for header in map(image_header, classes) if header]
+    if not headers:
+        raise ValueError(f"{folder}: none of the {len(classes)} images can be read, such as {next(iter(classes))}")
+    height, width, _ = headers[0]
+    grey = all(mode in ("1", "L", "LA") or mode.startswith("I") for _, _, mode in headers)
     scale = min(1.0, _LARGEST_SIDE / max(width, height))
-    size = (round(height * scale), round(width * scale))
-    classes = collections.Counter(f.parent.name for f in images)
-    log.info(
-        "images: %d of %d classes (%s), as %dx%d %s",
-        len(images),
-        len(classes),
-        _shares(classes),
-        *size,
-        "grey" if grey else "RGB",
-    )
-    return "image_folder_cnn", {"size": size, "channels": 1 if grey else 3}, "classify"
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    counts, colours = collections.Counter(classes.values()), "grey" if grey else "RGB"
+    log.info("images: %d of %d classes (%s), as %dx%d %s", len(classes), len(counts), _shares(counts), *size, colours)
+    return config, {"size": size, "channels": 1 if grey else 3}, "classify"
 
 
-def _file(file: Path, target: str | None) -> tuple[str, dict, str]:
-    names, rows, layout = read_records(file, Layout())
+def _file(file: Path, target: str | None, overrides: tuple[str, ...]) -> tuple[str, dict, str]:
+    given = load_config("csv_mlp", overrides).data.to_dict()
+    options = {key: given[key] for key in ("separator", "header", "encoding", "decimal") if key in given}
+    names, rows, layout = read_records(file, Layout(**options))
     place = _target(file, names, target)
     log.info("columns: %s", ", ".join(names) if layout.header is not False else f"{len(names)}, without names")
-    cells = {name: [row[i] for row in rows if row[i] not in DEFAULT_NA] for i, name in enumerate(names)}
-    labels = cells.pop(names[place])
-    numbers = bool(labels) and all(is_number(label) for label in labels)
-    kinds = collections.Counter(labels)
-    is_quantity = numbers and (len(kinds) > _MOST_CLASSES or any(float(label) % 1 for label in kinds))
-    if is_quantity:
-        values = [float(label) for label in labels]
-        log.info("target %r: a number from %g to %g (regression)", names[place], min(values), max(values))
-    else:
-        log.info("target %r: %d classes (%s)", names[place], len(kinds), _shares(kinds))
-    texts = [name for name, known in cells.items() if _is_text(known)]
+    na_values = given.get("na_values", DEFAULT_NA)
+    left_out = {column(names, name, file) for name in given.get("drop", ())} | set(row_numbers(names, rows))
+    cells = {
+        name: collections.Counter(row[i] for row in rows if row[i] not in na_values)
+        for i, name in enumerate(names)
+        if i == place or i not in left_out
+    }
+    is_quantity = _say_target(names[place], cells.pop(names[place]), layout)
     data = {"target": names[place]}
     if layout.separator is not None:
         data |= {"separator": layout.separator, "header": layout.header}
-    others = [name for name in cells if name not in texts]
-    if texts and not is_quantity and not any(all(map(is_number, cells[name])) for name in others):
+    kinds = {name: _kind(known, layout) for name, known in cells.items()}
+    kinds |= dict.fromkeys(given.get("categorical", ()), "categories")
+    texts = [name for name, kind in kinds.items() if kind == "text"]
+    if texts and not is_quantity and not {"numbers", "dates"} & set(kinds.values()):
         log.info("texts: column %r", texts[0])
-        return (
-            "text_transformer",
-            {**data, "text": texts[0]},
-            "classify",
-        )
-    quantities = [name for name, known in cells.items() if all(is_number(cell) for cell in known)]
-    log.info("numbers: %s", ", ".join(quantities) or "none")
-    log.info("categories: %s", ", ".join(name for name in cells if name not in quantities) or "none")
+        return "text_transformer", {**data, "text": texts[0]}, "classify"
+    for kind in ("numbers", "dates", "categories"):
+        of_kind = [name for name, found in kinds.items() if found == kind or (kind, found) == ("categories", "text")]
+        if of_kind or kind != "dates":
+            log.info("%s: %s", kind, ", ".join(of_kind) or "none")
     return "csv_mlp", {**data, "number": is_quantity}, "regress" if is_quantity else "classify"
+
+
+def _kind(cells: collections.Counter, layout: Layout) -> str:
+    """What a column is taken for, as the table encoder does."""
+    if not cells:
+        return "empty"
+    if number_format(cells, layout.decimal, layout.separator):
+        return "numbers"
+    if date_formats(cells):
+        return "dates"
+    return "text" if _is_text(list(cells.elements())) else "categories"
+
+
+def _say_target(name: str, labels: collections.Counter, layout: Layout) -> bool:
+    """Whether the target is a number, not a class."""
+    style = number_format(labels, layout.decimal, layout.separator)
+    values = [read_number(label, style[0])[0] for label in labels] if style else []
+    if values and (len(values) > _MOST_CLASSES or any(value % 1 for value in values)):
+        log.info("target %r: a number from %g to %g (regression)", name, min(values), max(values))
+        return True
+    if len(labels) > _MOST_CLASSES and date_formats(labels):
+        raise ValueError(
+            f"target {name!r} has {len(labels)} dates, which are neither classes nor numbers. Give another --target"
+        )
+    log.info("target %r: %d classes (%s)", name, len(labels), _shares(labels))
+    return False
 
 
 def _target(file: Path, names: list[str], target: str | None) -> int:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import itertools
 import logging
 import pkgutil
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 
 from trainers.config import construct, find_by_name
 from trainers.data import sources
-from trainers.data.encoders import Encoder, Fields, make_encoder, saved
+from trainers.data.encoders import Encoder, Fields, TableEncoder, make_encoder, saved
 from trainers.data.encoders.base import check_finite
 from trainers.data.encoders.kinds import completed, input_kind, target_kind
 from trainers.data.lazy import Examples, as_arrays, encoding, examples_of, first_of, shapes_of
+from trainers.data.overlap import warn_of_shared
 from trainers.data.serving import Data
 from trainers.data.spec import Indexed, Source, Spec, Split, Stream, leaves, mapped
 from trainers.files import read_json, write_json
@@ -51,9 +51,11 @@ def load_data(config: dict, state_dir: Path | None = None, data_dir: str | None 
         _check_lengths(split, raw)
     x, y = _encoders(source, state_dir)
     splits = {split: _encoded(split, raw, x, y) for split, raw in source.splits.items()}
-    _warn_of_shared_rows(splits)
+    _warn_of_shared_rows(source)
     spec = _spec(splits, source.splits["train"], x, y)
-    if None in source.fields.values():
+    if state_dir is None or not (state_dir / STATE_FILE).exists():
+        _check_there_is_something_to_learn(spec, splits["train"])
+    if ":" in name:
         log.info("data: %s", "; ".join(_described("x", x, spec.input_shape) + _described("y", y, spec.target_shape)))
     return Data(spec, splits, x, augment, y)
 
@@ -218,6 +220,15 @@ def _with_tuples(values):
     return tuple(map(_with_tuples, values)) if isinstance(values, list) else values
 
 
+def _check_there_is_something_to_learn(spec: Spec, train: Split | Indexed | Stream) -> None:
+    """ValueError where y is one field and the same in all examples."""
+    if spec.num_classes == 1:
+        names = ", ".join(spec.class_names or ("0",))
+        raise ValueError(f"the target has one class, {names}: there is nothing to tell apart")
+    if spec.target_mean and isinstance(train, Split) and isinstance(train.y, np.ndarray) and np.all(train.y == train.y[:1]):
+        raise ValueError(f"the target is {train.y[0]} in all {len(train)} training examples: there is nothing to learn")
+
+
 def check_same_data(data: Data, state_dir: Path) -> None:
     """ValueError if the data is not what the run in whose folder the state is began with."""
     for name, before in _with_tuples(read_json(state_dir / STATE_FILE)["spec"]).items():
@@ -226,14 +237,9 @@ def check_same_data(data: Data, state_dir: Path) -> None:
             raise ValueError(f"the data has changed since the run began: {name} was {before}, now it is {now}")
 
 
-def _warn_of_shared_rows(splits: dict[str, Split | Stream]) -> None:
-    rows = {
-        name: [hash(row.tobytes()) for row in s.x]
-        for name, s in splits.items()
-        if isinstance(s, Split) and isinstance(s.x, np.ndarray)
-    }
-    for first, second in itertools.combinations(rows, 2):
-        known = set(rows[first])
-        shared = sum(row in known for row in rows[second])
-        if shared:
-            log.warning("%d of %d examples of split %s stand in split %s too", shared, len(rows[second]), second, first)
+def _warn_of_shared_rows(source: Source) -> None:
+    """Of examples as they were given: different ones may be encoded as the same."""
+    if isinstance(source.fields["x"], TableEncoder):
+        return  # its source compares whole rows, with the columns that are left out
+    given = {n: s.x for n, s in source.splits.items() if isinstance(s, Split) and isinstance(s.x, np.ndarray | list)}
+    warn_of_shared({n: [hash(e.tobytes() if hasattr(e, "tobytes") else str(e)) for e in x] for n, x in given.items()})

@@ -5,7 +5,7 @@ import time
 import tensorflow as tf
 
 from trainers.engine.strategy import process_of
-from trainers.speed.device import on_cpu
+from trainers.speed.device import on_cpu, on_device
 
 _BLOCK_BYTES = 2**25  # of batches that are handed to a program together
 
@@ -82,7 +82,7 @@ class Feed:
         """
         options = dict(seed=self.seed, start_step=step)
         if resident:
-            tensors = data.tensors("train")
+            tensors = on_device(data.tensors("train"), self.strategy)
             return most, self._distributed(data.index_batches("train", batch_size, block=most, **options)), tensors
         batch_bytes = sum(t.dtype.size * t.shape.num_elements() for t in tf.nest.flatten(self.spec(data, batch_size)))
         block = max(1, min(most, _BLOCK_BYTES // batch_bytes))

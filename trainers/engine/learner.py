@@ -225,6 +225,11 @@ class Learner:
         variables = [*self.state.evaluated(), *self.state.variables["non_trainable"]]
         return [keras.ops.convert_to_numpy(v) for v in variables]
 
+    def evaluated_values(self) -> dict[int, np.ndarray]:
+        """id of each variable of the model but seeds -> its value to evaluate and save."""
+        variables = [*self.state.variables["trainable"], *self.state.variables["non_trainable"]]
+        return {id(variable): value for variable, value in zip(variables, self.weights(), strict=True)}
+
     def set_weights(self, values: Sequence[np.ndarray]) -> None:
         """Make `values`, as `weights` gives them, the model's own and the evaluated ones."""
         trainable = self.state.variables["trainable"]
@@ -285,7 +290,8 @@ class Learner:
         self._report("train", self.running_metrics, emit)
         progress.sums, progress.bad_steps = {}, []
         if is_evaluated:
-            self._compare_with_best(metrics[table.monitor])
+            if table.monitor is not None:
+                self._compare_with_best(metrics[table.monitor])
             self._report("validation", metrics, emit)
             emit("evaluated")
             if table.patience and progress.evaluations_without_best >= table.patience:
@@ -309,7 +315,7 @@ class Learner:
             self._eval_zeros = self.eval_step.zero_sums(self.feed.spec(data, batch_size))
         return self._eval_zeros
 
-    def check_monitor(self, data, batch_size: int, monitor: str) -> None:
+    def check_monitor(self, data, batch_size: int, monitor: str | None) -> None:
         """ValueError if an evaluation has no such metric, or one of which the task does not say which direction is better."""
         zeros = self._zeros(data, batch_size)
         with np.errstate(invalid="ignore"):
@@ -320,7 +326,7 @@ class Learner:
                 f"metric {monitor!r} cannot be monitored: the task's `directions` does not say whether lower or higher is "
                 f"better. Accepted: {', '.join(accepted)}"
             )
-        if monitor not in names:
+        if monitor is not None and monitor not in names:
             raise ValueError(f"unknown metric to monitor: {monitor!r}. Accepted: {', '.join(accepted)}")
 
     def check_batch_size(self, batch_size: int) -> None:

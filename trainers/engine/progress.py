@@ -54,7 +54,7 @@ class Timetable:
     Attributes:
       total_steps, steps_per_epoch: of the run, of one pass over the training split.
       eval_every_steps, log_every_steps, save_every_steps: None for never before the end.
-      monitor: metric of the validation split that says which weights are best.
+      monitor: metric of the validation split that says which weights are best; None where the last are.
       patience: evaluations without a better one until training stops; None for never.
       on_nan: what happens after `most_bad_steps` in a row whose loss or gradient was not finite: "stop" with an error,
         "rollback" to the best checkpoint and on with the next batch, or "continue". Each such step is skipped in any case.
@@ -67,7 +67,7 @@ class Timetable:
     eval_every_steps: int | None = None
     log_every_steps: int | None = None
     save_every_steps: int | None = None
-    monitor: str = "loss"
+    monitor: str | None = "loss"
     patience: int | None = None
     on_nan: str = "stop"
     most_bad_steps: int = 3

@@ -57,7 +57,8 @@ def readable(value: float) -> str:
 
 
 def _shown(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: metrics[name] for name in _SHOWN if name in metrics}
+    losses = [name for name in metrics if "loss" in name.split("/")]  # of several objectives or terms
+    return {name: metrics[name] for name in dict.fromkeys((*_SHOWN, *losses)) if name in metrics}
 
 
 def _text(metrics: dict[str, float]) -> str:

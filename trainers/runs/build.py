@@ -61,19 +61,20 @@ def prepare(config, workdir, devices, plan, data_dir, init_from, before, profile
         take_weights(model, init_from)
     chosen = make_plan(
         plan, model, devices, resident=data.can_be_resident("train"),
-        before=before and before["plan"]["name"],
+        before=before and before["plan"]["name"], across=any(objective.across for objective in task.objectives),
     )  # fmt: skip
     options = dict(seed=config.seed, accumulate=config.accumulate, decode=data.decode)
     learner = Learner(model, task, optimizers, devices, chosen, **options)
     learner.peak_operations = peak_operations(device_name(devices), devices.num_replicas_in_sync)
     if learner.peak_operations:  # forward and backward pass are three times the forward pass, a multiply-add two operations
-        name, rest = arguments["name"], {k: v for k, v in arguments.items() if k != "name"}
-        learner.operations_per_example = 6.0 * modelzoo.model_info(name, **rest).multiply_adds
+        learner.operations_per_example = 6.0 * (multiply_adds(arguments) or 0)
     learner.check_batch_size(config.batch_size)
     learner.check_monitor(data, config.batch_size, timetable.monitor)
     if plan == "measure" and not before:
         options = dict(total_steps=timetable.total_steps, deterministic=config.deterministic)
         measure_plan(learner, data, batch_size=config.batch_size, **options)
+    if config.patience and timetable.monitor is None:
+        raise ValueError(f"patience needs a metric to monitor, and the task names none. Accepted: {', '.join(task.directions)}")
     if config.patience and "validation" not in data.spec.examples:
         log.warning("patience does nothing: the data has no validation split")
     return Ready(config, data, learner, timetable, arguments)
@@ -114,3 +115,9 @@ def model_arguments(config: dict, spec: Spec, task: Task) -> dict:
 def make_model(arguments: dict, precision: str) -> keras.Model:
     arguments = dict(arguments)
     return modelzoo.create_model(arguments.pop("name"), **arguments, dtype=_DTYPE_POLICIES[precision])
+
+
+def multiply_adds(arguments: dict) -> int | None:
+    """Of one example by the model of these arguments; None where the model does not say."""
+    arguments = dict(arguments)
+    return modelzoo.model_info(arguments.pop("name"), **arguments).multiply_adds

@@ -41,9 +41,9 @@ def finish(ready: Ready, workdir: Path, began: float, *, is_chief: bool) -> dict
 def _save_model(learner: Learner, arguments: dict, precision: str, path: Path) -> None:
     """The model with the weights to evaluate, built anew outside the strategy."""
     model = make_model(arguments, precision)
-    frozen = [v for v in model.non_trainable_variables if not is_seed(v)]
-    for variable, value in zip([*model.trainable_variables, *frozen], learner.weights(), strict=True):
-        variable.assign(value)
+    of_learner, values = [v for v in learner.model.variables if not is_seed(v)], learner.evaluated_values()
+    for variable, like in zip([v for v in model.variables if not is_seed(v)], of_learner, strict=True):
+        variable.assign(values[id(like)])
     unfinished = path.with_name(f"unfinished_{path.name}")
     model.save(unfinished)
     put_in_place(unfinished, path)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainers.config import Config, load_config
 from trainers.data.pipeline import Data, load_data, load_encoder
-from trainers.data.spec import Spec, Split
+from trainers.data.spec import Spec, Split, mapped
 from trainers.engine.learner import Learner
 from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.strategy import make_strategy
@@ -83,11 +83,11 @@ def predict_run(workdir: Path | str, files: Sequence[Path | str]) -> list[tuple[
     config, learner, answers = load_config(workdir / CONFIG), None, []
     for file, raw in read:
         x = tf.nest.map_structure(np.asarray, encoder.encode(raw))
-        shape = tf.nest.map_structure(lambda a: tuple(a.shape[1:]), x)
+        shape = mapped(lambda values: values.shape[1:], x)
         if shape != spec.input_shape:
             raise ValueError(f"{file}: the run is for x of shape {spec.input_shape}. Received: {shape}")
         size = length(x)
-        data = Data(dataclasses.replace(spec, examples={"new": size}), {"new": Split(x, np.zeros(size, np.int32))}, encoder)
+        data = Data(dataclasses.replace(spec, examples={"new": size}), {"new": Split(x)}, encoder)
         learner = learner or _learner(workdir, config, spec, data, make_strategy("auto"), "graph", None)
         answers.append((file, learner.task.predictions(learner.answers(data, "new", min(size, config.batch_size)))))
     return answers

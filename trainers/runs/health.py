@@ -37,7 +37,7 @@ def health():
             found = inspect()
             learner.metrics.update(found)
             _advise_on_layers(found, advise)
-            train_loss = learner.metrics["loss"]
+            train_loss = learner.metrics.get("loss")  # of several objectives there is no one loss
         elif train_loss is not None and learner.progress.evaluations_without_best >= 3:
             loss = learner.metrics["loss"]
             if loss > _GAP * train_loss:

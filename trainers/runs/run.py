@@ -109,7 +109,7 @@ def _train(ready: Ready, workdir: Path, last, before, saving: Saving, profile_st
     """From the last checkpoint, if there is one, to the end. All hosts train, the chief writes."""
     learner, config = ready.learner, ready.config
     learner.wait_for_all()
-    made_for = fingerprint(workdir / CONFIG, workdir / DATA / STATE_FILE)
+    made_for = fingerprint(workdir / CONFIG, workdir / DATA / STATE_FILE, *learner.task.files)
     if last:
         restore(learner, last, made_for=made_for)
     learner.check_same_step()

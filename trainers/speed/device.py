@@ -22,6 +22,21 @@ def on_cpu(strategy: tf.distribute.Strategy) -> bool:
     return "CPU" in strategy.extended.worker_devices[0].upper()
 
 
+def on_device(tensors, strategy: tf.distribute.Strategy):
+    """Tensors in the memory of the strategy's device, for programs that read them many times; on a CPU they are there already.
+
+    TensorFlow keeps int32 in the host's memory: such tensors are copied at each call of a program.
+
+    Args:
+      tensors: a nest of tensors in the host's memory.
+      strategy: of one device.
+    """
+    if on_cpu(strategy):
+        return tensors
+    with tf.device(strategy.extended.worker_devices[0]):
+        return tf.nest.map_structure(tf.identity, tensors)
+
+
 def device_name(strategy: tf.distribute.Strategy) -> str:
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return f"TPU {os.environ.get('TPU_ACCELERATOR_TYPE', 'of unknown type')}"

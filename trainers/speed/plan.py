@@ -74,12 +74,14 @@ def make_plan(
     *,
     resident: bool = False,
     before: str | None = None,
+    across: bool = False,
 ) -> Plan:
     """The plan asked for, or for "auto" the one that the facts choose; the same facts choose the same plan. For "measure" too:
     trainers.speed.measure begins with it.
 
     Args:
       resident: whether batches are rows of tensors in memory (Data.can_be_resident).
+      across: whether a loss looks at other examples' outputs, so that pieces of a batch cost a second pass.
       before: the plan that a run which now goes on began with; "auto" and "measure" stay with it where it is possible.
 
     Raises:
@@ -97,7 +99,7 @@ def make_plan(
         return named_plan(name, "asked for", strategy)
     if before in supported_plans(model, strategy, resident):
         return named_plan(before, "as the run began", strategy)
-    return named_plan(*_chosen(model, strategy, resident), strategy)
+    return named_plan(*_chosen(model, strategy, resident, across), strategy)
 
 
 @functools.cache
@@ -130,17 +132,17 @@ def _refusal(name: str, model: keras.Model, strategy: tf.distribute.Strategy, re
     if name.startswith("xla") and not has_xla():
         return "this TensorFlow has no XLA for the CPU"
     if strategy.num_replicas_in_sync > 1 and name not in ("graph", "xla"):
-        return "it is for one replica"
+        return "it needs a strategy of one replica"
     if name in _IN_PIECES and not on_cpu(strategy):
-        return "it is for CPUs"
+        return "it is CPU only"
     if name in _IN_PIECES and not _examples_are_apart(model):
-        return "the model computes statistics of the batch, or has layers that may"
+        return "the model computes statistics of the batch or carries states from batch to batch, or has layers that may"
     if name == "xla_resident" and not resident:
         return "the data is streamed or augmented"
     return None
 
 
-def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool) -> tuple[str, str]:
+def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool, across: bool) -> tuple[str, str]:
     """By the steps per second of `python -m benchmarks.plans` on 2 cores with AVX-512."""
     loop = "xla_resident" if resident else "xla_loop"
     if strategy.num_replicas_in_sync == 1 and not on_cpu(strategy):
@@ -152,7 +154,7 @@ def _chosen(model: keras.Model, strategy: tf.distribute.Strategy, resident: bool
         return "graph", "this TensorFlow has no XLA for the CPU"
 
     def split(name: str) -> str:
-        return f"{name}_split" if f"{name}_split" in supported else name
+        return f"{name}_split" if f"{name}_split" in supported and not across else name
 
     if _has(model, _CONVOLUTIONS):
         return split("graph"), "on a CPU, XLA is slower with convolutions"

@@ -70,13 +70,13 @@ class Task(Objective):
 
     Attributes:
       directions: MIN or MAX for every metric that may be monitored.
-      monitor: the metric that chooses the best model where nothing else is asked for.
+      monitor: the metric that chooses the best model where nothing else is asked for; None for the last model (a GAN).
       frozen: models that are read alone, such as a teacher; never changed, never saved.
       files: that the task was made from (weights of a teacher); a run goes on with the same alone.
     """
 
     directions: dict[str, str] = {"loss": MIN}
-    monitor: str = "loss"
+    monitor: str | None = "loss"
     frozen: tuple[keras.Model, ...] = ()
     files: tuple = ()
 

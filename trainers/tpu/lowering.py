@@ -9,7 +9,6 @@ import re
 import keras
 import tensorflow as tf
 
-import modelzoo
 from trainers.config import Config
 from trainers.data.encoders.base import bytes_as_float
 from trainers.data.spec import Spec
@@ -17,7 +16,7 @@ from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import optimizer_rules
 from trainers.engine.state import TrainState
 from trainers.engine.step import TrainStep
-from trainers.runs.build import make_model, model_arguments
+from trainers.runs.build import make_model, model_arguments, multiply_adds
 from trainers.speed.plan import Plan
 from trainers.tasks import make_task
 from trainers.tpu.tiles import Padded, padded_matrices
@@ -99,7 +98,7 @@ def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) 
         check_model(model, spec, task)
         _check_static(model)
         state = TrainState(model, optimizers, config.seed, task.objectives, task.frozen)
-        multiply_adds = _multiply_adds(arguments)
+        products = multiply_adds(arguments)
     values = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), dict(state.variables))
     inputs = _batch_shapes(spec, batch)
     sizes = {kind: _bytes(specs) for kind, specs in values.items()}
@@ -111,7 +110,7 @@ def make_step(config: Config, spec: Spec, batch: int, *, weights: bool = False) 
         "gradients": gradients,
     }
     train = TrainStep(state, task, Plan("strategy", "lowered, not run"), config.accumulate, _decode)
-    return Step(train, batch, values, inputs, held, multiply_adds, padded_matrices(model), arguments)
+    return Step(train, batch, values, inputs, held, products, padded_matrices(model), arguments)
 
 
 def lower(step: Step) -> Program:
@@ -160,14 +159,6 @@ def _decode(batch: dict) -> dict:
 
 def _bytes(specs) -> int:
     return sum(math.prod(s.shape) * s.dtype.size for s in tf.nest.flatten(specs))
-
-
-def _multiply_adds(arguments: dict) -> int | None:
-    arguments = dict(arguments)
-    try:
-        return modelzoo.model_info(arguments.pop("name"), **arguments).multiply_adds
-    except (AttributeError, TypeError, NotImplementedError):  # a subclass of keras.Model has no layers to ask
-        return None
 
 
 def _check_static(model: keras.Model) -> None:

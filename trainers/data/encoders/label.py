@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from trainers.data.delimited import is_number
+from trainers.data.cells import is_number
 from trainers.data.encoders.base import Encoder
 from trainers.data.encoders.sequences import are_sequences, longest, padded
 
@@ -59,8 +59,9 @@ class LabelEncoder(Encoder):
     def _numbers(self, labels: np.ndarray, example: int | None, *, several: bool) -> np.ndarray:
         if self.num_classes is None:
             return _by_name(labels, self.class_names)
-        if labels.size and labels.dtype.kind not in "iub":
-            raise ValueError(f"labels must be class numbers. Received: {labels.flat[0]!r}")
+        odd = labels[labels % 1 != 0] if labels.dtype.kind in "iubf" else labels
+        if odd.size:
+            raise ValueError(f"labels must be class numbers. Received: {odd.ravel().tolist()[0]!r}")
         is_byte = labels.dtype == np.uint8 and several and self.num_classes <= NO_CLASS_BYTE
         no_class = NO_CLASS_BYTE if is_byte else NO_CLASS
         wrong = ((labels < 0) | (labels >= self.num_classes)) & ~(several & (labels == no_class))

@@ -4,7 +4,7 @@ import zipfile
 
 import numpy as np
 
-from trainers.data.encoders import ArrayEncoder, ImageEncoder
+from trainers.data.encoders import ArrayEncoder, ImageEncoder, LabelEncoder
 from trainers.data.encoders.image import is_images
 from trainers.data.paths import find_path
 from trainers.data.spec import Source, Split
@@ -54,4 +54,5 @@ def npz(
     stratify = not number and train.y.ndim == 1
     splits = complete(splits, validation=validation, test=test, seed=split_seed, stratify=stratify)
     encoder = ImageEncoder(train.x.shape[1:]) if is_images(train.x) else ArrayEncoder(standardize)
-    return Source(splits, encoder, is_number=number)
+    target = {"y": LabelEncoder()} if stratify else {}  # floats are labels too, where nobody says that they are numbers
+    return Source(splits, encoder, is_number=number, fields=target)

@@ -1,6 +1,7 @@
 """Texts and their labels in a file of rows."""
 
 import dataclasses
+import logging
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from trainers.data.encoders import TextEncoder
 from trainers.data.paths import find_path
 from trainers.data.spec import Source, Split
 from trainers.data.splitting import complete
+
+log = logging.getLogger("trainers")
 
 
 def text(
@@ -30,6 +33,8 @@ def text(
 ) -> Source:
     """A TSV, CSV or JSON-lines file with a column of texts and one of labels, also gzipped.
 
+    Rows without a text or a label are left out.
+
     Args:
       path: of the file; looked for under the data directory too.
       target, text: name or number of the columns.
@@ -48,7 +53,19 @@ def text(
         file = find_path(path, data_dir)
         names, rows, _ = read_records(file, layout)
         x, y = column(names, text, file), column(names, target, file)
-        return Split([row[x] for row in rows], np.asarray([row[y] for row in rows]))
+        known = [row for row in rows if row[x] and row[y]]
+        if len(known) < len(rows):
+            log.warning(
+                "%s: %d of %d rows are left out: %r or %r is missing",
+                file,
+                len(rows) - len(known),
+                len(rows),
+                names[x],
+                names[y],
+            )
+        if not known:
+            raise ValueError(f"{file} has no row whose {names[x]!r} and {names[y]!r} are known")
+        return Split([row[x] for row in known], np.asarray([row[y] for row in known]))
 
     given = {"train": path, **{name: other for name, other in shares.items() if isinstance(other, str)}}
     splits = complete({name: read(path) for name, path in given.items()}, **shares, seed=split_seed, stratify=True)
