@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.data.adapt import Given, as_data
-from trainers.data.spec import Spec, Split
 from trainers.engine.learner import Hook, Learner, Metrics
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import optimizer_rules
@@ -33,13 +32,13 @@ from trainers.resume import opened, read_history
 from trainers.runs.checkpoint import Saving, checkpoints
 from trainers.speed.measure import compiled_or_graph, measure_plan, settle_plan
 from trainers.speed.plan import make_plan
-from trainers.tasks import Task, make_task
+from trainers.tasks import Task
 from trainers.tasks.keras_loss import KerasLoss
+from trainers.user_task import make_user_task, plan_for
 
 log = logging.getLogger("trainers")
 
 _LOOKED_AT = 8  # examples, before the first step
-_OF_VECTORS = ("classify", "regress", "multilabel")
 
 Optimizer = str | dict | type | keras.optimizers.Optimizer | None
 
@@ -179,7 +178,7 @@ class Trainer:
         steps = steps or max(1, round(epochs * per_epoch))
         learner = self._settled(found, batch_size, steps)
         if _has_schedule(self._optimizer):
-            learner = self._learner = self._with_schedule(learner, steps, per_epoch)
+            learner = self._learner = self._with_schedule(learner, steps, per_epoch, first=0 if workdir else None)
         before = learner.progress
         learner.progress = (
             Progress() if workdir else Progress(step=before.step, seconds=before.seconds, examples=before.examples)
@@ -267,13 +266,13 @@ class Trainer:
             outputs = self.model.outputs if isinstance(self.model, keras.Sequential) else self.model.output
         else:  # a subclass
             outputs = None if own and self.model.built else self._outputs(data, first["x"])
-        task = self._task if own else self._make_task(data, outputs)
+        task = self._task if own else make_user_task(self._task, self._loss, self._class_weights, self.model, data, outputs)
         check_model(self.model, data.spec, task)
         self._decode = data.decode
         self._facts = dict(resident=data.can_be_resident("train"))
         if isinstance(task, KerasLoss) and isinstance(first["w"], dict):
             task.terms = tuple(first["w"])
-        self._plan = _plan_for(self._plan, self._accumulate, data.batches("train", batch_size, training=False).element_spec)
+        self._plan = plan_for(self._plan, self._accumulate, data.batches("train", batch_size, training=False).element_spec)
         self._learner = self._make_learner(task, total_steps=1)
 
     def _rows_to_look_at(self) -> int:
@@ -302,42 +301,18 @@ class Trainer:
         options = dict(seed=self._seed, accumulate=self._accumulate, decode=self._decode)
         return Learner(self.model, task, optimizers, self._strategy, plan, **options)
 
-    def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int) -> Learner:
-        """The learner with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
+    def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int, first: int | None) -> Learner:
+        """The learner with an optimizer whose schedule spans the next `steps`, and the state of the one before. first: the update at
+        which the schedule begins; None for now.
+        """
         variables = learner.state.variables["optimizer"]
-        first = int(keras.ops.convert_to_numpy(learner.state.optimizers[0].iterations))
+        if first is None:
+            first = int(keras.ops.convert_to_numpy(learner.state.optimizers[0].iterations))
         new = self._make_learner(learner.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
         for variable, before in zip(new.state.variables["optimizer"], variables, strict=True):
             variable.assign(keras.ops.convert_to_numpy(before))
         new.progress = learner.progress
         return new
-
-    def _make_task(self, data: Given, outputs) -> Task:
-        """For a model of such outputs. The data's own numbers are left as they are: mean 0, deviation 1."""
-        if self._loss:
-            return KerasLoss(data.spec, **self._loss, output_names=_output_names(self.model, outputs))
-        given = {"name": self._task} if isinstance(self._task, str) else {"name": "classify", **self._task}
-        outputs = tf.nest.flatten(outputs)
-        if given["name"] in _OF_VECTORS and (len(outputs) > 1 or any(d != 1 for d in outputs[0].shape[1:-1])):
-            shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
-            raise ValueError(
-                f"task {given['name']!r} needs one output [B, C]. Received: a model that gives {shapes}; use loss=..."
-            )
-        size = outputs[0].shape[-1]
-        names, classes = data.spec.class_names, max(size, 2)
-        counts = _class_counts(data.arrays("train"), classes)
-        spec = Spec(
-            input_shape=data.spec.input_shape, examples=data.spec.examples, num_classes=classes, class_counts=counts,
-            class_names=names if names and len(names) == classes else None,
-            target_mean=(0.0,) * size, target_std=(1.0,) * size,
-        )  # fmt: skip
-        if self._class_weights is not None:
-            given["class_weights"] = self._class_weights
-        if given.get("class_weights") == "balanced" and counts is None:
-            raise ValueError('class_weights="balanced" needs class numbers in an array. Received: batches, or other targets')
-        if isinstance(given.get("class_weights"), dict):
-            given["class_weights"] = factors(given["class_weights"], names or range(classes))
-        return make_task(**given, spec=spec)
 
     def _take_weights(self, learner: Learner, *, best: bool) -> None:
         """What is evaluated: the best, or the average where the optimizer keeps one; the given model gets it too."""
@@ -353,20 +328,6 @@ class Trainer:
             return model
         with self._strategy.scope():
             return copied(model)
-
-
-def _plan_for(plan: str, accumulate: int, spec: dict) -> str:
-    """The graph for what XLA cannot take: text, and shapes that vary from batch to batch."""
-    tensors = tf.nest.flatten(spec)
-    reason = "text" * any(t.dtype == tf.string for t in tensors) or "varying shapes" * any(None in t.shape[1:] for t in tensors)
-    if not reason or plan.startswith("graph"):
-        return plan
-    if plan not in ("auto", "measure"):
-        raise ValueError(f"plan {plan!r} cannot be used with batches of {reason}. Accepted: auto, measure, graph")
-    if accumulate > 1 and reason == "varying shapes":
-        raise ValueError(f"accumulate={accumulate} needs batches of one shape. Received: batches of varying shapes")
-    log.info("plan graph: the batches have %s", reason)
-    return "graph"
 
 
 def _strategy(given: str | tf.distribute.Strategy, model) -> tf.distribute.Strategy:
@@ -405,25 +366,9 @@ def _is_finished(progress: Progress, timetable: Timetable) -> bool:
     return progress.step >= timetable.total_steps or (patience and progress.evaluations_without_best >= patience)
 
 
-def _output_names(model: keras.Model, outputs) -> list[str]:
-    if isinstance(outputs, dict):
-        return list(outputs)
-    size = len(outputs) if isinstance(outputs, tuple | list) else 1
-    names = getattr(model, "output_names", None) or []
-    return list(names) if len(names) == size else [f"output_{i}" for i in range(size)]
-
-
 def _has_schedule(optimizer) -> bool:
     given = [rule[1] for rule in optimizer] if isinstance(optimizer, list | tuple) else [optimizer]
     return any(isinstance(one, dict) and "schedule" in one for one in given)
-
-
-def _class_counts(split: Split | None, classes: int) -> tuple[int, ...] | None:
-    """Of class numbers in an array; None for anything else."""
-    y = split and split.y
-    if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "iub" or not (y.min() >= 0 and y.max() < classes):
-        return None
-    return tuple(np.bincount(y, minlength=classes).tolist())
 
 
 def check_positive(**numbers: float | None) -> None:
@@ -431,11 +376,3 @@ def check_positive(**numbers: float | None) -> None:
     for name, value in numbers.items():
         if value is not None and value <= 0:
             raise ValueError(f"{name} must be positive. Received: {value}")
-
-
-def factors(given: dict, names: Sequence) -> list[float]:
-    """Of each class by its name or number; 1 where `given` has none."""
-    unknown = [key for key in given if key not in names and key not in range(len(names))]
-    if unknown:
-        raise ValueError(f"class_weights name {unknown}. The classes are {', '.join(map(str, names))}")
-    return [float(given.get(name, given.get(i, 1.0))) for i, name in enumerate(names)]
