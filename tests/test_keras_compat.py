@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from small_tasks import TASKS
 
 from trainers import Trainer
 from trainers.tasks.base import Task
@@ -108,6 +109,19 @@ def test_a_task_of_losses_alone(one_replica):
     assert set(history) == {"loss", "val_loss"}
     assert history.epoch == [0, 1]
     assert trainer.predict(X).shape == (50, 6)
+
+
+@pytest.mark.parametrize("name", ["Gan", "Clip", "Segmentation", "NextToken"])
+def test_tasks_of_other_kinds(name, one_replica, tmp_path):
+    """Several networks, nests of inputs, dense targets; saved and restored."""
+    task, model = TASKS[name](), TASKS[name].build()
+    batch = task.example_batch(model, np.random.default_rng(0), 16)
+    history = Trainer(model, task=task, strategy=one_replica).fit(batch, batch_size=8, workdir=tmp_path, verbose=False)
+    again = Trainer(TASKS[name].build(), task=TASKS[name](), strategy=one_replica)
+    assert again.fit(batch, batch_size=8, workdir=tmp_path, verbose=False) == history
+    assert np.isfinite(list(history.values())).all()
+    for a, b in zip(again.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_compile_was_given_is_used(one_replica, caplog):

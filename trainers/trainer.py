@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from trainers.data.adapt import Given, as_data
@@ -265,7 +264,7 @@ class Trainer:
         if is_known:
             outputs = self.model.outputs if isinstance(self.model, keras.Sequential) else self.model.output
         else:  # a subclass
-            outputs = None if own and self.model.built else self._outputs(data, first["x"])
+            outputs = None if own and self.model.variables else self._outputs(data, first["x"])
         task = self._task if own else make_user_task(self._task, self._loss, self._class_weights, self.model, data, outputs)
         check_model(self.model, data.spec, task)
         self._decode = data.decode
@@ -302,8 +301,8 @@ class Trainer:
         return Learner(self.model, task, optimizers, self._strategy, plan, **options)
 
     def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int, first: int | None) -> Learner:
-        """The learner with an optimizer whose schedule spans the next `steps`, and the state of the one before. first: the update at
-        which the schedule begins; None for now.
+        """The learner with an optimizer whose schedule spans the next `steps`, from update `first` or else from now on, and
+        the state of the one before.
         """
         variables = learner.state.variables["optimizer"]
         if first is None:
