@@ -1,16 +1,21 @@
 """Trainer for those who know `keras.Model.fit`: losses, metrics, callbacks, compiled models, a folder to go on in."""
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from small_tasks import TASKS
 
 from trainers import Trainer
 from trainers.tasks.base import Task
 
+ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6)).astype(np.float32)
 W, CLASSES = RNG.random(50), RNG.integers(0, 3, 50)
@@ -104,6 +109,19 @@ def test_a_task_of_losses_alone(one_replica):
     assert set(history) == {"loss", "val_loss"}
     assert history.epoch == [0, 1]
     assert trainer.predict(X).shape == (50, 6)
+
+
+@pytest.mark.parametrize("name", ["Gan", "Clip", "Segmentation", "NextToken"])
+def test_tasks_of_other_kinds(name, one_replica, tmp_path):
+    """Several networks, nests of inputs, dense targets; saved and restored."""
+    task, model = TASKS[name](), TASKS[name].build()
+    batch = task.example_batch(model, np.random.default_rng(0), 16)
+    history = Trainer(model, task=task, strategy=one_replica).fit(batch, batch_size=8, workdir=tmp_path, verbose=False)
+    again = Trainer(TASKS[name].build(), task=TASKS[name](), strategy=one_replica)
+    assert again.fit(batch, batch_size=8, workdir=tmp_path, verbose=False) == history
+    assert np.isfinite(list(history.values())).all()
+    for a, b in zip(again.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_compile_was_given_is_used(one_replica, caplog):
@@ -262,3 +280,93 @@ def test_probabilities_are_seen_in_the_numbers(one_replica):
         Trainer(dense(3, activation="softmax"), loss="sparse_categorical_crossentropy", strategy=one_replica).evaluate(
             (X, CLASSES + 1)
         )
+
+
+def test_stateful_layers_are_refused(one_replica):
+    model = keras.Sequential([keras.Input((4, 2), batch_size=10), layers.LSTM(3, stateful=True)])
+    with pytest.raises(ValueError, match="layer 'lstm.*' has stateful=True"):
+        Trainer(model, loss="mse", strategy=one_replica)
+
+
+def test_batches_of_varying_lengths_follow_keras_fit(one_replica):
+    """Means over all steps of a batch, padding included, as the model has no mask: nothing may be padded further."""
+    rows = [RNG.integers(1, 9, n) for n in (2, 7, 3, 5, 4)]
+    kinds = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64))
+    dataset = tf.data.Dataset.from_generator(lambda: zip(rows, [0, 1, 2, 1, 0], strict=True), output_signature=kinds)
+    dataset = dataset.padded_batch(2, ([None], []))
+
+    def build():
+        return keras.Sequential(
+            [keras.Input((None,)), layers.Embedding(9, 4), layers.GlobalAveragePooling1D(), layers.Dense(3)]
+        )
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours, theirs = build(), build()
+    theirs.set_weights(ours.get_weights())
+    theirs.compile(keras.optimizers.SGD(0.5), loss)
+    theirs.fit(dataset, epochs=1, verbose=0)
+    trainer = Trainer(ours, optimizer=keras.optimizers.SGD(0.5), strategy=one_replica)
+    trainer.fit(dataset, verbose=False)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    assert trainer.predict(dataset).shape == (5, 3)
+    with pytest.raises(ValueError, match="accumulate=2 needs batches of one shape"):
+        Trainer(build(), accumulate=2, strategy=one_replica).fit(dataset, verbose=False)
+
+
+def test_a_copy_on_replicas_keeps_its_vocabulary(one_replica, two_replicas):
+    text, y = np.array(["a b", "b c a"] * 8), np.arange(16) % 2
+    lookup = layers.TextVectorization(output_mode="multi_hot")
+    lookup.adapt(text)
+    inputs = keras.Input((), dtype="string")
+    model = keras.Model(inputs, layers.Dense(1)(lookup(inputs)))
+    one, two = (Trainer(model, loss="mse", strategy=s).evaluate((text, y), batch_size=8) for s in (one_replica, two_replicas))
+    assert one == pytest.approx(two, abs=1e-6)
+
+
+def test_parts_of_a_model_have_their_own_optimizers(one_replica):
+    x = keras.Input((6,))
+    model = keras.Model(x, layers.Dense(1, name="head")(layers.Dense(4, name="stem")(x)))
+    before = [w.copy() for w in model.get_weights()]
+    rules = [("stem", None), ("", keras.optimizers.SGD)]
+    Trainer(model, loss="mse", optimizer=rules, strategy=one_replica).fit(X, X[:, 0], verbose=False)
+    same = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert same == ["stem" in w.path for w in model.weights]
+
+
+def test_wide_integers_are_learnt_as_they_are(one_replica):
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, kernel_initializer="zeros")])
+    found = Trainer(model, task="regress", strategy=one_replica).evaluate((np.ones((4, 1)), np.full(4, 3_000_000_000)))
+    assert found["mae"] == pytest.approx(3e9)
+
+
+def test_endless_batches_go_on_where_they_were():
+    """Batches 0, 1, 2, ... of an endless dataset; a second fit has the ones after."""
+    seen = []
+
+    def keep(i):
+        seen.append(int(i))
+        return np.float32(0)
+
+    def batch(i):
+        x = tf.ensure_shape(tf.numpy_function(keep, [i], tf.float32), ())
+        return tf.ones((2, 6)) * x, tf.ones((2,))
+
+    dataset = tf.data.Dataset.counter().map(batch)
+    trainer = Trainer(dense(1), loss="mse", strategy="cpu", plan="graph")
+    assert len(trainer.fit(dataset, steps_per_epoch=2, epochs=2, verbose=False)["loss"]) == 2
+    assert seen.count(0) >= 1
+    assert {0, 1, 2, 3} <= set(seen)
+    trainer.fit(dataset, steps=3, verbose=False)
+    assert {4, 5, 6} <= set(seen)
+
+
+def test_replicas_of_the_cpu_after_a_model_was_built():
+    program = """
+import keras
+from trainers import Trainer
+model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+Trainer(model, loss="mse", strategy="cpu:2")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert "Give Trainer a function that builds it, or begin the program with strategy = trainers.make_str" in result.stderr

@@ -2,12 +2,13 @@
 
 import logging
 import math
+import tempfile
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from trainers.speed.keras_inside import given_to_compile
+from trainers.speed.keras_inside import all_layers, given_to_compile
 from trainers.tasks.keras_loss import looks_like_softmax
 
 log = logging.getLogger("trainers")
@@ -93,6 +94,25 @@ def run_callbacks(callbacks: Sequence[keras.callbacks.Callback]):
             each("on_train_end", dict(logs))
 
     return hook
+
+
+def check_stateless(model: keras.Model) -> None:
+    """ValueError for recurrent layers that go on from batch to batch: examples are shuffled and batches are split here."""
+    for layer in all_layers(model):
+        if getattr(layer, "stateful", False):
+            raise ValueError(f"layer {layer.name!r} has stateful=True, whose state is not kept here; use stateful=False")
+
+
+def copied(model: keras.Model) -> keras.Model:
+    """A copy with the same weights, and what layers adapted to: vocabularies."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights([keras.ops.convert_to_numpy(w) for w in model.weights])
+    for layer, twin in zip(all_layers(model), all_layers(copy), strict=True):
+        if hasattr(layer, "save_assets") and not isinstance(layer, keras.Model):
+            with tempfile.TemporaryDirectory() as folder:
+                layer.save_assets(folder)
+                twin.load_assets(folder)
+    return copy
 
 
 def check_own_steps(model: keras.Model, *, replaced: bool) -> None:

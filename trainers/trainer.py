@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from trainers.data.adapt import Given, as_data
-from trainers.data.spec import Spec
 from trainers.engine.learner import Hook, Learner, Metrics
 from trainers.engine.model_check import check_model
 from trainers.engine.optimizers import optimizer_rules
@@ -22,7 +20,9 @@ from trainers.keras_compat import (
     check_callbacks,
     check_logits,
     check_own_steps,
+    check_stateless,
     compiled_with,
+    copied,
     run_callbacks,
 )
 from trainers.report import console
@@ -31,13 +31,13 @@ from trainers.resume import opened, read_history
 from trainers.runs.checkpoint import Saving, checkpoints
 from trainers.speed.measure import compiled_or_graph, measure_plan, settle_plan
 from trainers.speed.plan import make_plan
-from trainers.tasks import Task, make_task
+from trainers.tasks import Task
 from trainers.tasks.keras_loss import KerasLoss
+from trainers.user_task import make_user_task, plan_for
 
 log = logging.getLogger("trainers")
 
 _LOOKED_AT = 8  # examples, before the first step
-_OF_VECTORS = ("classify", "regress", "multilabel")
 
 Optimizer = str | dict | type | keras.optimizers.Optimizer | None
 
@@ -105,6 +105,7 @@ class Trainer:
             optimizer = found["optimizer"] if optimizer is None else optimizer
         elif found:
             log.warning("the model's compile(loss=...) is not used: %s was given", "task" if loss is None else "loss")
+        check_stateless(self._given)
         check_own_steps(self._given, replaced=task is not None or loss is not None)
         if task is not None and (loss is not None or metrics or loss_weights is not None):
             raise ValueError("give a task, or loss, metrics and loss_weights. Received: both")
@@ -176,7 +177,7 @@ class Trainer:
         steps = steps or max(1, round(epochs * per_epoch))
         learner = self._settled(found, batch_size, steps)
         if _has_schedule(self._optimizer):
-            learner = self._learner = self._with_schedule(learner, steps, per_epoch)
+            learner = self._learner = self._with_schedule(learner, steps, per_epoch, first=0 if workdir else None)
         before = learner.progress
         learner.progress = (
             Progress() if workdir else Progress(step=before.step, seconds=before.seconds, examples=before.examples)
@@ -247,6 +248,10 @@ class Trainer:
                 task.check_first(first, outputs)
             elif getattr(task, "from_logits", False):
                 check_logits(outputs)
+        if isinstance(task, KerasLoss) and isinstance(first["w"], dict) and set(first["w"]) != set(task.terms):
+            raise ValueError(
+                f"weights by output must be those of the first call: {list(task.terms)}. Received: {list(first['w'])}"
+            )
         self._learner.check_batch_size(batch_size)
         for split in data.spec.examples if targets else ():
             arrays = data.arrays(split)
@@ -259,13 +264,15 @@ class Trainer:
         if is_known:
             outputs = self.model.outputs if isinstance(self.model, keras.Sequential) else self.model.output
         else:  # a subclass
-            outputs = None if own and self.model.built else self._outputs(data, first["x"])
-        task = self._task if own else self._make_task(data, outputs)
+            outputs = None if own and self.model.variables else self._outputs(data, first["x"])
+        task = self._task if own else make_user_task(self._task, self._loss, self._class_weights, self.model, data, outputs)
         check_model(self.model, data.spec, task)
         self._decode = data.decode
         across = any(objective.across for objective in task.objectives)
         self._facts = dict(resident=data.can_be_resident("train"), across=across)
-        self._plan = _plan_for(self._plan, data.batches("train", batch_size, training=False).element_spec)
+        if isinstance(task, KerasLoss) and isinstance(first["w"], dict):
+            task.terms = tuple(first["w"])
+        self._plan = plan_for(self._plan, self._accumulate, data.batches("train", batch_size, training=False).element_spec)
         self._learner = self._make_learner(task, total_steps=1)
 
     def _rows_to_look_at(self) -> int:
@@ -294,44 +301,18 @@ class Trainer:
         options = dict(seed=self._seed, accumulate=self._accumulate, decode=self._decode)
         return Learner(self.model, task, optimizers, self._strategy, plan, **options)
 
-    def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int) -> Learner:
-        """The learner with an optimizer whose schedule spans the next `steps`, and the state of the one before."""
+    def _with_schedule(self, learner: Learner, steps: int, steps_per_epoch: int, first: int | None) -> Learner:
+        """The learner with an optimizer whose schedule spans the next `steps`, from update `first` or else from now on, and
+        the state of the one before.
+        """
         variables = learner.state.variables["optimizer"]
-        first = int(keras.ops.convert_to_numpy(learner.state.optimizers[0].iterations))
+        if first is None:
+            first = int(keras.ops.convert_to_numpy(learner.state.optimizers[0].iterations))
         new = self._make_learner(learner.task, total_steps=steps, steps_per_epoch=steps_per_epoch, first_step=first)
         for variable, before in zip(new.state.variables["optimizer"], variables, strict=True):
             variable.assign(keras.ops.convert_to_numpy(before))
         new.progress = learner.progress
         return new
-
-    def _make_task(self, data: Given, outputs) -> Task:
-        """For a model of such outputs. The data's own numbers are left as they are: mean 0, deviation 1."""
-        if self._loss:
-            return KerasLoss(data.spec, **self._loss, output_names=_output_names(self.model, outputs))
-        given = {"name": self._task} if isinstance(self._task, str) else {"name": "classify", **self._task}
-        outputs = tf.nest.flatten(outputs)
-        if given["name"] in _OF_VECTORS and (len(outputs) > 1 or any(d != 1 for d in outputs[0].shape[1:-1])):
-            shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
-            raise ValueError(
-                f"task {given['name']!r} needs one output [B, C]. Received: a model that gives {shapes}; use loss=..."
-            )
-        size = outputs[0].shape[-1]
-        arrays, names = data.arrays("train"), data.spec.class_names
-        counts = None
-        if arrays is not None and isinstance(arrays.y, np.ndarray) and arrays.y.ndim == 1 and arrays.y.dtype.kind in "iub":
-            counts = tuple(np.bincount(arrays.y[arrays.y >= 0], minlength=max(size, 2)).tolist())
-        spec = Spec(
-            input_shape=data.spec.input_shape, examples=data.spec.examples, num_classes=max(size, 2), class_counts=counts,
-            class_names=names if names and len(names) == max(size, 2) else None,
-            target_mean=(0.0,) * size, target_std=(1.0,) * size,
-        )  # fmt: skip
-        if self._class_weights is not None:
-            given["class_weights"] = self._class_weights
-        if given.get("class_weights") == "balanced" and counts is None:
-            raise ValueError('class_weights="balanced" needs class numbers in an array. Received: batches, or other targets')
-        if isinstance(given.get("class_weights"), dict):
-            given["class_weights"] = factors(given["class_weights"], names or range(max(size, 2)))
-        return make_task(**given, spec=spec)
 
     def _take_weights(self, learner: Learner, *, best: bool) -> None:
         """What is evaluated: the best, or the average where the optimizer keeps one; the given model gets it too."""
@@ -346,21 +327,7 @@ class Trainer:
         if one_device or all(self._strategy.extended.variable_created_in_scope(v.value) for v in model.variables):
             return model
         with self._strategy.scope():
-            copy = keras.models.clone_model(model)
-        copy.set_weights([keras.ops.convert_to_numpy(w) for w in model.weights])
-        return copy
-
-
-def _plan_for(plan: str, spec: dict) -> str:
-    """The graph for what XLA cannot take: text, and shapes that vary from batch to batch."""
-    tensors = tf.nest.flatten(spec)
-    reason = "text" * any(t.dtype == tf.string for t in tensors) or "varying shapes" * any(None in t.shape[1:] for t in tensors)
-    if not reason or plan.startswith("graph"):
-        return plan
-    if plan not in ("auto", "measure"):
-        raise ValueError(f"plan {plan!r} cannot be used with batches of {reason}. Accepted: auto, measure, graph")
-    log.info("plan graph: the batches have %s", reason)
-    return "graph"
+            return copied(model)
 
 
 def _strategy(given: str | tf.distribute.Strategy, model) -> tf.distribute.Strategy:
@@ -399,14 +366,6 @@ def _is_finished(progress: Progress, timetable: Timetable) -> bool:
     return progress.step >= timetable.total_steps or (patience and progress.evaluations_without_best >= patience)
 
 
-def _output_names(model: keras.Model, outputs) -> list[str]:
-    if isinstance(outputs, dict):
-        return list(outputs)
-    size = len(outputs) if isinstance(outputs, tuple | list) else 1
-    names = getattr(model, "output_names", None) or []
-    return list(names) if len(names) == size else [f"output_{i}" for i in range(size)]
-
-
 def _has_schedule(optimizer) -> bool:
     given = [rule[1] for rule in optimizer] if isinstance(optimizer, list | tuple) else [optimizer]
     return any(isinstance(one, dict) and "schedule" in one for one in given)
@@ -417,11 +376,3 @@ def check_positive(**numbers: float | None) -> None:
     for name, value in numbers.items():
         if value is not None and value <= 0:
             raise ValueError(f"{name} must be positive. Received: {value}")
-
-
-def factors(given: dict, names: Sequence) -> list[float]:
-    """Of each class by its name or number; 1 where `given` has none."""
-    unknown = [key for key in given if key not in names and key not in range(len(names))]
-    if unknown:
-        raise ValueError(f"class_weights name {unknown}. The classes are {', '.join(map(str, names))}")
-    return [float(given.get(name, given.get(i, 1.0))) for i, name in enumerate(names)]

@@ -30,11 +30,21 @@ class Given(Data):
         return tf.nest.map_structure(lambda t: t[:count], batch)
 
 
+class _Endless(Batches):
+    """Batches without end; as many as an epoch has are `steps`."""
+
+    def from_step(self, dataset, step, steps):
+        return dataset.skip(step)
+
+
 @dataclasses.dataclass
 class _Generated(Batches):
-    """Batches of a generator, the first of which was taken to look at it."""
+    """Batches of a generator, which cannot be skipped without losing them. The first was taken to look at it."""
 
     first: dict | None = None
+
+    def from_step(self, dataset, step, steps):
+        return dataset
 
 
 def as_data(given: dict, *, class_names: tuple[str, ...] | None = None, steps: int | None = None) -> Given:
@@ -205,7 +215,7 @@ def _endless(name: str, dataset: tf.data.Dataset, batch_size: int, steps: int | 
         raise ValueError(
             f"{name}: batches that do not end need steps or steps_per_epoch, or dataset.take(...). Received: neither"
         )
-    return Batches(dataset, batch_size, steps, steps * batch_size)
+    return _Endless(dataset, batch_size, steps, steps * batch_size)
 
 
 def _named(name: str, given) -> dict:

@@ -46,7 +46,7 @@ def _gathered(tensors, size, batch_size, finish, training, seed, start_step, min
     blocks.
     """
     batch_bytes = batch_size * sum(t.dtype.size * t.shape[1:].num_elements() for t in tf.nest.flatten(tensors))
-    together = block or max(1, min(_TOGETHER, int(_BYTES_TOGETHER / batch_bytes)))
+    together = block or max(1, min(_TOGETHER, _BYTES_TOGETHER // max(batch_bytes, 1)))  # text has no size
 
     def make(first):
         steps = first + tf.range(together, dtype=tf.int64)
@@ -140,7 +140,7 @@ def padded(batches: Batches, batch_size: int, *, training: bool, start_step: int
     dataset = batches.dataset if own else batches.dataset.rebatch(batch_size)
     if training:
         steps = batches.steps if own else steps_per_epoch(len(batches), batch_size)
-        dataset = dataset.skip(start_step % steps).concatenate(dataset.repeat())
+        dataset = batches.from_step(dataset, start_step, steps)
     else:
         dataset = dataset.skip(start_step)
     return dataset.map(pad, num_parallel_calls=tf.data.AUTOTUNE)

@@ -114,6 +114,10 @@ class Batches:
     steps: int
     size: int
 
+    def from_step(self, dataset: tf.data.Dataset, step: int, steps: int) -> tf.data.Dataset:
+        """Training batches from `step` on, without end. steps: of the dataset."""
+        return dataset.skip(step % steps).concatenate(dataset.repeat())
+
     def __len__(self) -> int:
         return self.size
 

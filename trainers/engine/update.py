@@ -189,6 +189,8 @@ def rows_of(batch: dict) -> int:
 
 def in_pieces(batch: dict, count: int) -> dict:
     """[B, ...] -> [count, B / count, ...]."""
+    if count == 1:
+        return tf.nest.map_structure(lambda t: tf.expand_dims(t, 0), batch)  # shapes may be unknown
     return tf.nest.map_structure(lambda t: tf.reshape(t, (count, t.shape[0] // count, *t.shape[1:])), batch)
 
 

@@ -68,7 +68,8 @@ class KerasLoss(Task):
             for metric in given if isinstance(given, list | tuple) else [given] if given else []:
                 metric = _metric(metric, threshold)
                 self._add_metric(f"{name}_{metric[0].name}" if several else metric[0].name, name, metric)
-        self.directions = {"loss": MIN, **{f"{name}_loss": MIN for name in self._losses if several}}
+        parts = [name for loss in self._losses for name in (f"{loss}_loss", f"loss/{loss}")]  # the latter where w is a dict
+        self.directions = dict.fromkeys(["loss", *parts] if several else ["loss"], MIN)
         self.directions |= {key: d for key, (_, (metric, *_)) in self._metrics.items() if (d := _direction(metric))}
         self._classes: dict[str, int] = {}
 
