@@ -115,8 +115,8 @@ def train_until_file_event(workdir: Path, data_dir: str, starts: Path, number: i
 
 
 def damage(checkpoints: Path, rng: random.Random) -> str | None:
-    """Do harm to a random file of a random checkpoint; what was done. Not to one that holds the best weights of another: without
-    them a run goes on, but to another best model.
+    """Do harm to a random file of a random checkpoint; what was done. Not to one that holds the best weights of another:
+    without them a run goes on, but to another best model.
     """
     needed = set()
     for path in checkpoints.glob("[0-9]*/progress.json"):

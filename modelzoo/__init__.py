@@ -15,7 +15,7 @@ import importlib.util
 import os
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["ModelInfo", "create_model", "list_models", "model_info", "register_model"]
 
 

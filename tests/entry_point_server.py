@@ -1,4 +1,4 @@
-"""Runs doors many times in one process: imports once, then forks for each call. A child finds everything imported and nothing
+"""Runs entry points many times in one process: imports once, then forks for each call. A child finds everything imported and nothing
 yet computed, as a fresh process does.
 
 Reads a JSON list of [module, *arguments] from stdin; writes a JSON list of {"code", "out", "err"}.

@@ -186,7 +186,7 @@ def test_prepared_data(tmp_path, monkeypatch):
     assert places.prepared_data(None) == (tmp_path, ["digits/1.0.0", "glue/cola/2.0.0"])
 
 
-def test_the_door(capsys):
+def test_doctor_prints(capsys):
     from trainers.doctor import main
 
     with pytest.raises(SystemExit) as ended:

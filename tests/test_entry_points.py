@@ -27,7 +27,7 @@ def call(calls: list[list[str]], folder: Path, **environment: str) -> list[dict]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, data_dir) -> Path:
     """Files that the calls below name."""
-    folder, rng = tmp_path_factory.mktemp("doors"), np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("entry_points"), np.random.default_rng(0)
     rows = [f"{a:.3f},{'xy'[i % 2]},{'no' if a < 0.5 else 'yes'}" for i, a in enumerate(rng.random(80))]
     table = "number,letter,answer\n" + "\n".join(rows) + "\n"
     (folder / "good.csv").write_text(table)
@@ -220,7 +220,7 @@ BAD = {
     ),
     "config to predict with": (["trainers.predict", "--config.seed", "3", "good.csv"], "predict received: --config.seed=3"),
     "config of the selftest": (["trainers.selftest", "--config.seed=3"], "selftest received: --config.seed=3"),
-    "flag of another door": (
+    "flag of another entry point": (
         ["trainers.predict", "good.csv", "--strategy=cpu"],
         "predict takes no --strategy. Accepted: --debug, --workdir",
     ),
@@ -272,15 +272,15 @@ def test_runs_and_files_that_do_not_fit(digits, folder, data_dir):
     assert "Traceback" in found[3]["err"], "--debug shows where"
 
 
-@pytest.mark.parametrize("door", ["train", "evaluate", "predict"])
-def test_help_reads_well(door):
-    result = subprocess.run([sys.executable, "-m", f"trainers.{door}", "--help"], capture_output=True, text=True, cwd=ROOT)
+@pytest.mark.parametrize("program", ["train", "evaluate", "predict"])
+def test_help_reads_well(program):
+    result = subprocess.run([sys.executable, "-m", f"trainers.{program}", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0
-    assert f"python -m trainers.{door} --workdir" in result.stdout or "python -m trainers.train --config" in result.stdout
+    assert f"python -m trainers.{program} --workdir" in result.stdout or "python -m trainers.train --config" in result.stdout
     assert "--workdir: Folder of the run" in result.stdout
     assert "--[no]debug" in result.stdout
     assert "absl" not in result.stdout
-    assert ("--strategy" in result.stdout) == (door != "predict"), "only flags that it reads"
+    assert ("--strategy" in result.stdout) == (program != "predict"), "only flags that it reads"
 
 
 FROM_TENSORFLOW = {

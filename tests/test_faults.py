@@ -373,7 +373,7 @@ from test_faults import config, run
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 from trainers import cli
 def main(arguments): run(config(), {str(workdir)!r}, strategy="cpu", data_dir={data_dir!r})
-cli.door(main)()
+cli.entry_point(main)()
 """
     (tmp_path / "program.py").write_text(program)
     result = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, cwd=ROOT)

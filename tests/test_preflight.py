@@ -303,7 +303,7 @@ def test_an_answer_is_kept(tmp_path, monkeypatch):
     assert all(each["memory"] == {"code": 7} for each in found)
 
 
-def door(tmp_path, *flags: str) -> subprocess.CompletedProcess:
+def preflight(tmp_path, *flags: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
     return subprocess.run(
         [sys.executable, "-m", "trainers.preflight", *flags], capture_output=True, text=True, cwd=tmp_path, env=environment
@@ -311,14 +311,14 @@ def door(tmp_path, *flags: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.skipif(HAS_COMPILER, reason="jax and libtpu are here")
-def test_the_door_says_what_is_missing(tmp_path):
+def test_preflight_says_what_is_missing(tmp_path):
     (result,) = call([["trainers.preflight", "--config=mnist_mlp", "--tpu=v5e-4"]], tmp_path)
     assert (result["code"], result["err"].count("\n")) == (1, 1), result["err"]
     assert "pip install 'keras-modelzoo[preflight]'" in result["err"]
 
 
 @compiles
-def test_the_door_refuses_in_one_line(tmp_path):
+def test_preflight_refuses_in_one_line(tmp_path):
     wanted = {
         ("--tpu=v5e-4",): "give --config and --tpu",
         ("--config=mnist_mlp", "--tpu=v9-4"): "unknown TPU 'v9-4'",
@@ -340,14 +340,14 @@ def test_the_door_refuses_in_one_line(tmp_path):
 @compiles
 @pytest.mark.slow
 def test_a_config_that_fits_and_one_that_does_not(tmp_path):
-    fits = door(tmp_path, "--config=mnist_mlp", "--tpu=v5e-4", "--tpu=v6e-8", "--bisect_s=0")
+    fits = preflight(tmp_path, "--config=mnist_mlp", "--tpu=v5e-4", "--tpu=v6e-8", "--bisect_s=0")
     assert fits.returncode == 0, fits.stderr
     assert "v5e-4: compiles" in fits.stdout
     assert "v6e-8: compiles" in fits.stdout
-    again = door(tmp_path, "--config=mnist_mlp", "--tpu=v5e-4", "--bisect_s=0")
+    again = preflight(tmp_path, "--config=mnist_mlp", "--tpu=v5e-4", "--bisect_s=0")
     assert "the cache's answer" in again.stdout
     huge = ["--config.model.name=mlp", "--config.model.widths=(20000,20000,20000,20000)", "--config.optimizer.name=adam"]
-    full = door(tmp_path, "--config=mnist_mlp", "--tpu=v5e-4", "--bisect_s=0", *huge)
+    full = preflight(tmp_path, "--config=mnist_mlp", "--tpu=v5e-4", "--bisect_s=0", *huge)
     assert full.returncode == 1
     assert "v5e-4: does not fit" in full.stdout
     assert "wanted 18.2 of 15.75 GiB" in full.stdout

@@ -129,10 +129,10 @@ def test_the_environment(libtpu, tpu, chips, wanted, tmp_path, monkeypatch):
     assert os.environ == before, "what the user has set stays"
 
 
-@pytest.mark.parametrize("door", ["train", "evaluate", "selftest"])
-def test_the_flag_is_refused_elsewhere(door):
-    command = [sys.executable, "-m", f"trainers.{door}", "--tpu=mine", "--strategy=cpu"]
-    command += {"train": ["--config=digits_mlp", "--workdir=never"], "evaluate": ["--workdir=never"], "selftest": []}[door]
+@pytest.mark.parametrize("program", ["train", "evaluate", "selftest"])
+def test_the_flag_is_refused_elsewhere(program):
+    command = [sys.executable, "-m", f"trainers.{program}", "--tpu=mine", "--strategy=cpu"]
+    command += {"train": ["--config=digits_mlp", "--workdir=never"], "evaluate": ["--workdir=never"], "selftest": []}[program]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
     assert "--tpu goes with --strategy=tpu. Received: --tpu=mine --strategy=cpu" in result.stderr

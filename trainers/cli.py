@@ -1,4 +1,4 @@
-"""What the doors share: flags, --config.KEY=VALUE, and errors of one line."""
+"""What the entry points share: flags, --config.KEY=VALUE, and errors of one line."""
 
 import builtins
 import logging
@@ -24,7 +24,7 @@ DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 overrides: list[str] = []  # KEY=VALUE of each --config.KEY=VALUE, once the arguments are parsed
 
 
-def door(main: Callable[[list[str]], None]) -> Callable[[], None]:
+def entry_point(main: Callable[[list[str]], None]) -> Callable[[], None]:
     """The entry point of a binary: `main` with the arguments that are no flags. Exits 1 after an error, told in one line."""
 
     def cli() -> None:
@@ -68,14 +68,14 @@ def _parsed(main: Callable, argv: list[str]) -> list[str]:
     return rest
 
 
-def _refuse_others(door: str, where: str) -> None:
-    """flags.Error if something was given that only other doors read."""
+def _refuse_others(program: str, where: str) -> None:
+    """flags.Error if something was given that only other entry points read."""
     own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(where)]
     if overrides and "config" not in own:
-        raise flags.Error(f"only trainers.train takes --config.FIELD=VALUE. {door} received: --config.{overrides[0]}")
+        raise flags.Error(f"only trainers.train takes --config.FIELD=VALUE. {program} received: --config.{overrides[0]}")
     for flag in flags.FLAGS.get_flags_for_module(__name__):
         if flag.present and flag.name not in own:
-            raise flags.Error(f"{door} takes no --{flag.name}. Accepted: {', '.join(f'--{name}' for name in sorted(own))}")
+            raise flags.Error(f"{program} takes no --{flag.name}. Accepted: {', '.join(f'--{name}' for name in sorted(own))}")
 
 
 def _guarded(main: Callable, arguments: list[str]) -> None:

@@ -34,6 +34,6 @@ def main(arguments: list[str]) -> None:
     print(f"\n{report}")
 
 
-cli = shared.door(main)
+cli = shared.entry_point(main)
 if __name__ == "__main__":
     cli()

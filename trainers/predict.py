@@ -27,6 +27,6 @@ def main(files: list[str]) -> None:
             print("\t".join([*place, *(f"{v:.4f}" if isinstance(v, float) else str(v) for v in answer.values())]))
 
 
-cli = shared.door(main)
+cli = shared.entry_point(main)
 if __name__ == "__main__":
     cli()

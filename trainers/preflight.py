@@ -83,6 +83,6 @@ def _write_table() -> None:
     write_table(only=CONFIG.value, tiny=TINY.value, timeout_s=TIMEOUT_S.value, bisect_s=BISECT_S.value)
 
 
-cli = shared.door(main)
+cli = shared.entry_point(main)
 if __name__ == "__main__":
     cli()

@@ -45,6 +45,6 @@ def main(arguments: list[str]) -> None:
         sys.exit(1)
 
 
-cli = shared.door(main)
+cli = shared.entry_point(main)
 if __name__ == "__main__":
     cli()

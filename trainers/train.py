@@ -74,6 +74,6 @@ def _steps(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-cli = shared.door(main)
+cli = shared.entry_point(main)
 if __name__ == "__main__":
     cli()

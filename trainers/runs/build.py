@@ -17,7 +17,7 @@ from trainers.engine.progress import Timetable
 from trainers.runs.init_from import init_from as take_weights
 from trainers.runs.workdir import DATA
 from trainers.speed.device import device_name, peak_operations
-from trainers.speed.measure import measure_plan
+from trainers.speed.measure import measure_plan, settle_plan
 from trainers.speed.plan import make_plan
 from trainers.speed.remat import rematerialize
 from trainers.tasks import Task, make_task
@@ -73,6 +73,8 @@ def prepare(config, workdir, devices, plan, data_dir, init_from, before, profile
     if plan == "measure" and not before:
         options = dict(total_steps=timetable.total_steps, deterministic=config.deterministic)
         measure_plan(learner, data, batch_size=config.batch_size, **options)
+    if plan in ("auto", "measure") and not before:
+        settle_plan(learner, data, batch_size=config.batch_size)
     if config.patience and timetable.monitor is None:
         raise ValueError(f"patience needs a metric to monitor, and the task names none. Accepted: {', '.join(task.directions)}")
     if config.patience and "validation" not in data.spec.examples:

@@ -43,6 +43,8 @@ def saved_run(workdir: Path, config: Config, init_from: str | None) -> dict | No
     saved = _config_record(workdir)
     before = _flat({**saved["config"], "--init_from": saved.get("init_from")})
     now = _flat({**config.to_dict(), "--init_from": init_from})
+    if saved["versions"].get("modelzoo") == "0.1.0" and now["monitor"] is None and before["monitor"] == "loss":
+        before["monitor"] = None  # what was not given was written as "loss"; now it is left to the task
     differing = [f"{k} ({before.get(k)!r} there, {now.get(k)!r} now)" for k in {**before, **now} if before.get(k) != now.get(k)]
     if differing:
         raise ValueError(

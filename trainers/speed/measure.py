@@ -55,8 +55,8 @@ def measure_plan(learner, data, *, batch_size: int, total_steps: int, determinis
 
 
 def settle_plan(learner, data, *, batch_size: int) -> None:
-    """Exchange a plan of XLA for the graph if XLA cannot compile the model: one step is made and undone. What it compiles
-    is what training then uses. Models of Keras' own layers, but for those of preprocessing, are known to compile.
+    """Exchange a plan of XLA for the graph if XLA cannot compile the model and the task: one step is made and undone. What
+    it compiles is what training then uses. Keras' own layers, but for those of preprocessing, and our tasks are known to compile.
     """
     if learner.plan.name.startswith("xla") and not _is_known_to_compile(learner):
         before = _values(learner)
@@ -84,8 +84,9 @@ def compiled_or_graph(learner, call: Callable):
 
 
 def _is_known_to_compile(learner) -> bool:
-    modules = [type(layer).__module__ for layer in all_layers(learner.model)]
-    return all(m.startswith(("keras.", "modelzoo.")) and "preprocessing" not in m for m in modules)
+    parts = [*all_layers(learner.model), *learner.task.objectives]
+    modules = [type(part).__module__ for part in parts]
+    return all(m.startswith(("keras.", "modelzoo.", "trainers.")) and "preprocessing" not in m for m in modules)
 
 
 def _first_line(error: Exception) -> str:
