@@ -201,11 +201,11 @@ def test_what_fit_accepts(given):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (ARRAYS[0], "give .x, y., .x, y, w., .* Received: ndarray"),
+        (7, "give .x, y., .x, y, w., .* Received: int"),
         ((ARRAYS[0], ARRAYS[1][:5]), r"must have one length, one or more. Received: \[5, 10\]"),
         ((ARRAYS[0][:0], ARRAYS[1][:0]), "one or more"),
         (tf.data.Dataset.from_tensor_slices(ARRAYS), "a dataset must give batches"),
-        (tf.data.Dataset.from_tensor_slices(ARRAYS).batch(4).repeat(), "repeats without end"),
+        (tf.data.Dataset.from_tensor_slices(ARRAYS).batch(4).repeat(), "batches that do not end need steps"),
         (tf.data.Dataset.from_tensor_slices(ARRAYS).batch(4).take(0), "is empty"),
     ],
 )

@@ -197,8 +197,9 @@ def test_what_a_tpu_cannot_do_is_named(builder, message):
 def test_tiles():
     assert Padded("a", 128, 10).padded_to == (128, 128)
     assert Padded("a", 128, 10).waste == pytest.approx(1 - 10 / 128)
-    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(256, name="a"), keras.layers.Dense(10, name="b")])
-    assert [matrix.name for matrix in padded_matrices(model)] == ["sequential/b/kernel"]
+    a, b = keras.layers.Dense(256, name="a"), keras.layers.Dense(10, name="b")
+    model = keras.Sequential([keras.Input((64,)), a, b], name="net")
+    assert [matrix.name for matrix in padded_matrices(model)] == ["net/b/kernel"]
 
 
 def test_the_bound_is_the_larger_of_two():

@@ -192,11 +192,11 @@ def _number_labels(splits: dict[str, Split | Batches], names: tuple[str, ...] | 
 
 def _batches(name: str, dataset: tf.data.Dataset, steps: int | None) -> Batches:
     """Batches under the names "x", "y", "w"; all as large as the largest."""
+    if any(t.shape.rank == 0 for t in tf.nest.flatten(dataset.element_spec)):
+        raise ValueError(f"{name}: a dataset must give batches. Received: {dataset.element_spec}; use dataset.batch(...)")
     dataset = dataset.map(
         lambda *parts: _named(name, parts[0] if len(parts) == 1 else parts), num_parallel_calls=tf.data.AUTOTUNE
     )
-    if any(t.shape.rank == 0 for t in tf.nest.flatten(dataset.element_spec)):
-        raise ValueError(f"{name}: a dataset must give batches. Received: {dataset.element_spec}; use dataset.batch(...)")
     cardinality = int(dataset.cardinality())
     batch_size = tf.nest.flatten(dataset.element_spec["w"])[0].shape[0]
     if cardinality == tf.data.INFINITE_CARDINALITY:

@@ -56,7 +56,8 @@ def measure_plan(learner, data, *, batch_size: int, total_steps: int, determinis
 
 def settle_plan(learner, data, *, batch_size: int) -> None:
     """Exchange a plan of XLA for the graph if XLA cannot compile the model and the task: one step is made and undone. What
-    it compiles is what training then uses. Keras' own layers, but for those of preprocessing, and our tasks are known to compile.
+    it compiles is what training then uses. Our tasks, and Keras' own layers but for those of preprocessing, are known to
+    compile.
     """
     if learner.plan.name.startswith("xla") and not _is_known_to_compile(learner):
         before = _values(learner)
