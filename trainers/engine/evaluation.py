@@ -12,7 +12,7 @@ from trainers.engine.step import named, with_rows, zeros_of
 from trainers.engine.update import replicas_of, rows_of
 from trainers.speed.plan import Plan
 
-_UPDATE = -(2**40)  # the number of evaluation among updates: its noise is a function of (seed, example's index)
+_UPDATE = 2**32 - 1  # the number of evaluation among updates: its noise is a function of (seed, example's index)
 
 
 class EvalStep:
@@ -66,8 +66,7 @@ class EvalStep:
         kinds = ("trainable", "non_trainable", "frozen")
         values = {kind: [tf.convert_to_tensor(v.value) for v in variables[kind]] for kind in kinds}
         first = number * rows_of(batch) * replicas_of(replica)
-        update = tf.constant(_UPDATE, tf.int64)
-        return values, with_rows(batch, replica, first), self.state.draw_seeds(update, update)[1]
+        return values, with_rows(batch, replica, first), self.state.noise_seed(_UPDATE)
 
     def _record(self, values: Values, batch: dict, seed: tf.Tensor):
         """Pure."""

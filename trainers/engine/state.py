@@ -133,13 +133,15 @@ class TrainState:
                     found[i] = average
         return found
 
-    def draw_seeds(self, position: tf.Tensor, update: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
-        """Seeds of the model's generators, a function of (seed, position), and of an objective's noise, of (seed, update)."""
-        return self._drawn(len(self.seeds), position), self._drawn(1, -1 - update)[0]
+    def draw_seeds(self, position: tf.Tensor) -> Tensors:
+        """A seed for each generator of the models, a function of (seed, position)."""
+        shape, seed = (len(self.seeds), 2), (self.seed, position)
+        seeds = tf.random.stateless_uniform(shape, seed, maxval=tf.int64.max, dtype=tf.int64, alg="philox")
+        return tf.unstack(seeds % (2**31 - 1), num=len(self.seeds))  # Keras casts them to int32
 
-    def _drawn(self, count: int, number: tf.Tensor) -> Tensors:
-        seeds = tf.random.stateless_uniform((count, 2), (self.seed, number), maxval=tf.int64.max, dtype=tf.int64, alg="philox")
-        return tf.unstack(seeds % (2**31 - 1), num=count)  # Keras casts them to int32
+    def noise_seed(self, update: tf.Tensor | int) -> tf.Tensor:
+        """Of an objective's noise: [2], int64; the key of a cipher, so another for each update is enough."""
+        return tf.stack([tf.constant(self.seed, tf.int64), tf.cast(update, tf.int64)])
 
     def scope(self, values: Values, seeds: Tensors) -> keras.StatelessScope:
         """In it models compute with these values and touch no variable."""

@@ -76,7 +76,7 @@ class Update:
         """Of a piece of an update, for the model and for noise."""
         replicas = replicas_of(replica)
         index = tf.cast(replica.replica_id_in_sync_group, number.dtype) if replica else 0
-        return self.state.draw_seeds((number * pieces + piece) * replicas + index, number)
+        return self.state.draw_seeds((number * pieces + piece) * replicas + index), self.state.noise_seed(number)
 
     def prepared(self, batch: dict, seed: tf.Tensor) -> dict:
         noise = Noise(seed, batch["row"], self.plan.compile_update)
