@@ -65,7 +65,9 @@ class ModelInfo:
     @functools.cached_property
     def model(self) -> keras.Model:
         """For its structure: the variables have shapes but no values, so that nothing large is allocated."""
-        with keras.StatelessScope():
+        from modelzoo.counting import without_values  # needed by nothing else
+
+        with without_values():
             return create_model(self.name, **self.arguments)
 
     @property

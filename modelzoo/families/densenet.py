@@ -101,19 +101,19 @@ def densenet(
 
 IMAGENET = dict(input_shape=(224, 224, 3), num_classes=1000)
 CIFAR = dict(input_shape=(32, 32, 3), num_classes=10, growth=12, stem="cifar")
-BSD = dict(license="bsd-3-clause")
+APACHE = dict(license="apache-2.0")
 
 densenet121 = variant(
     "densenet121", densenet, depths=(6, 12, 24, 16), **IMAGENET, params=7_978_856,
-    weights={"tv_in1k": Published("timm/densenet121.tv_in1k", **BSD)}, doc="DenseNet-121, growth 32.",
+    weights={"tv_in1k": Published("timm/densenet121.tv_in1k", **APACHE)}, doc="DenseNet-121, growth 32.",
 )  # fmt: skip
 densenet169 = variant(
     "densenet169", densenet, depths=(6, 12, 32, 32), **IMAGENET, params=14_149_480,
-    weights={"tv_in1k": Published("timm/densenet169.tv_in1k", **BSD)}, doc="DenseNet-169, growth 32.",
+    weights={"tv_in1k": Published("timm/densenet169.tv_in1k", **APACHE)}, doc="DenseNet-169, growth 32.",
 )  # fmt: skip
 densenet201 = variant(
     "densenet201", densenet, depths=(6, 12, 48, 32), **IMAGENET, params=20_013_928,
-    weights={"tv_in1k": Published("timm/densenet201.tv_in1k", **BSD)}, doc="DenseNet-201, growth 32.",
+    weights={"tv_in1k": Published("timm/densenet201.tv_in1k", **APACHE)}, doc="DenseNet-201, growth 32.",
 )  # fmt: skip
 densenet40 = variant(
     "densenet40", densenet, depths=(12, 12, 12), **CIFAR, initial_filters=16, bottleneck=0, compression=1.0, params=1_019_722,

@@ -122,11 +122,11 @@ IMAGENET = dict(input_shape=(224, 224, 3), num_classes=1000)
 CIFAR = dict(
     input_shape=(32, 32, 3), num_classes=10, widths=(16, 32, 64), block="basic", stem="cifar", shortcut="subsample",
 )  # fmt: skip
-A1 = dict(license="apache-2.0", crop=0.95)
+A1, TV = dict(license="apache-2.0", crop=0.95), dict(license="bsd-3-clause", interpolation="bilinear")
 
 resnet18 = variant(
     "resnet18", resnet, depths=(2, 2, 2, 2), block="basic", **IMAGENET, params=11_689_512,
-    weights={"a1_in1k": Published("timm/resnet18.a1_in1k", **A1), "tv_in1k": Published("timm/resnet18.tv_in1k", "bsd-3-clause")},
+    weights={"a1_in1k": Published("timm/resnet18.a1_in1k", **A1), "tv_in1k": Published("timm/resnet18.tv_in1k", **TV)},
     doc="ResNet-18: basic blocks.",
 )  # fmt: skip
 resnet34 = variant(
@@ -136,7 +136,7 @@ resnet34 = variant(
 )  # fmt: skip
 resnet50 = variant(
     "resnet50", resnet, depths=(3, 4, 6, 3), **IMAGENET, params=25_557_032,
-    weights={"a1_in1k": Published("timm/resnet50.a1_in1k", **A1), "tv_in1k": Published("timm/resnet50.tv_in1k", "bsd-3-clause")},
+    weights={"a1_in1k": Published("timm/resnet50.a1_in1k", **A1), "tv_in1k": Published("timm/resnet50.tv_in1k", **TV)},
     doc="ResNet-50: bottleneck blocks, v1.5.",
 )  # fmt: skip
 resnet101 = variant(
