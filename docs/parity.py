@@ -81,6 +81,17 @@ CASES = {
         "timm vit_small_patch16_224", "timm",
         theirs={"img_size": 64, "class_token": False, "global_pool": "avg", "fc_norm": False},
     ),
+    "convnext_tiny": Case("timm convnext_tiny", "timm", gradients=True),
+    "mixer_s16": Case("timm mixer_s16_224", "timm", theirs={"img_size": 64}, gradients=True),
+    "mixer_b16": Case("timm mixer_b16_224", "timm", theirs={"img_size": 64}),
+    "efficientnet_b0": Case(
+        "timm efficientnet_b0", "timm", ours={"dropout": 0.0}, theirs={"drop_rate": 0.0}, gradients=True
+    ),
+    "efficientnet_b1": Case("timm efficientnet_b1", "timm"),
+    "mobilenetv3_large": Case("timm mobilenetv3_large_100", "timm"),
+    "mobilenetv3_small": Case(
+        "timm mobilenetv3_small_100", "timm", ours={"dropout": 0.0}, theirs={"drop_rate": 0.0}, gradients=True
+    ),
     "alexnet": Case(
         "torchvision alexnet", "torchvision", size=96, gradients=True, ours={"dropout": 0.0}, theirs={"dropout": 0.0}
     ),
@@ -132,7 +143,7 @@ def _reference(case: Case):
     for key, value in built.state_dict().items():
         if key.endswith(("running_mean", "running_var")):
             value.add_(0.1 * torch.rand_like(value))
-        elif value.ndim <= 1 and value.is_floating_point():  # biases and scales, which begin as 0, 1 or 1e-6
+        elif value.is_floating_point() and (value.ndim <= 1 or not value.any()):  # what begins as 0, 1 or 1e-6
             value.add_(0.05 * torch.randn_like(value))
     return built
 
