@@ -92,6 +92,7 @@ CASES = {
     "mobilenetv3_small": Case(
         "timm mobilenetv3_small_100", "timm", ours={"dropout": 0.0}, theirs={"drop_rate": 0.0}, gradients=True
     ),
+    "swin_tiny": Case("timm swin_tiny_patch4_window7_224", "timm", size=224, theirs={"drop_path_rate": 0.0}, gradients=True),
     "alexnet": Case(
         "torchvision alexnet", "torchvision", size=96, gradients=True, ours={"dropout": 0.0}, theirs={"dropout": 0.0}
     ),

@@ -71,7 +71,7 @@ def mixer(
     Raises:
       ValueError: patches that do not divide the image.
     """
-    inputs, x = image_input(input_shape, smallest=patch_size, divisor=patch_size, mean_std=mean_std)
+    inputs, x = image_input(input_shape, divisor=patch_size, mean_std=mean_std)
     x = layers.Conv2D(embed_dim, patch_size, patch_size, name="patches")(x)  # [B, H / P, W / P, D]
     grid = x.shape[1:3]
     x = layers.Reshape((grid[0] * grid[1], embed_dim), name="tokens")(x)  # [B, T, D]

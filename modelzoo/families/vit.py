@@ -96,7 +96,7 @@ def vit(
         raise ValueError(f"unknown pooling {pooling!r}. Accepted: cls, mean")
     if embed_dim % num_heads:
         raise ValueError(f"embed_dim must be a multiple of num_heads. Received: {embed_dim} and {num_heads}")
-    inputs, x = image_input(input_shape, smallest=patch_size, divisor=patch_size, mean_std=mean_std)
+    inputs, x = image_input(input_shape, divisor=patch_size, mean_std=mean_std)
     x = layers.Conv2D(embed_dim, patch_size, patch_size, name="patches")(x)  # [B, H / P, W / P, D]
     grid = x.shape[1:3]
     x = layers.Reshape((grid[0] * grid[1], embed_dim), name="tokens")(x)  # [B, T, D]

@@ -14,21 +14,21 @@ def image_input(input_shape: tuple[int, int, int], *, smallest: int = 1, divisor
     Args:
       input_shape: (H, W, channels).
       smallest: the smallest H and W that leave something of every feature map.
-      divisor: of H and W: the side of a patch.
+      divisor: of H and W, such as the side of a patch.
       mean_std: (mean of each channel, standard deviation of each), by which images of 0..1 are normalised; None leaves them.
 
     Returns:
       (inputs, x), each [B, H, W, channels]
 
     Raises:
-      ValueError: no image, or one that is too small or that patches do not divide; `mean_std` has not one number for each channel.
+      ValueError: no image, or one that is too small or no multiple of `divisor`; `mean_std` has not one number for each channel.
     """
     if len(input_shape) != 3:
         raise ValueError(f"images have the input_shape (height, width, channels). Received: {input_shape}")
     if min(input_shape[:2]) < smallest:
         raise ValueError(f"images must be {smallest} x {smallest} or larger for this net's strides. Received: {input_shape}")
     if any(side % divisor for side in input_shape[:2]):
-        raise ValueError(f"patches of {divisor} x {divisor} do not divide images of {tuple(input_shape)}")
+        raise ValueError(f"height and width must be multiples of {divisor} for this net. Received: {tuple(input_shape)}")
     inputs = x = keras.Input(input_shape)
     if mean_std is not None:
         mean, std = mean_std
