@@ -4,7 +4,7 @@
     python -m docs.parity [NAME ...]
 
 The reference is built with random weights and saved; its file is loaded here, and ours is loaded there. `tests/test_parity.py`
-fails where an error is above TOLERANCE.
+fails where an error is above TOLERANCE. With names, their rows alone are written again.
 """
 
 import dataclasses
@@ -199,25 +199,22 @@ def _error(found: np.ndarray, wanted: np.ndarray, floor: float = 0.0) -> float:
     return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), floor))
 
 
-def page(errors: dict[str, dict[str, float]]) -> str:
+def page(errors: dict[str, dict[str, float]], before: str = "") -> str:
+    """The page's text; of nets that were not measured with the rows of the text before."""
+    kept = {line.split("`")[1]: line for line in before.splitlines() if line.startswith("| `")}
+    rows = [_row(name, errors[name]) if name in errors else kept[name] for name in CASES if name in errors or name in kept]
     packages = ("torch", "torchvision", "timm", "tensorflow-cpu", "keras")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    rows = [
-        f"| `{name}` | {CASES[name].reference} | " + " | ".join(_cell(errors[name].get(k)) for k in ("logits", "gradients", "back")) + " |"
-        for name in CASES
-    ]
     return _HEAD.format(versions=versions, batches=_BATCHES, tolerance=TOLERANCE) + "\n".join(rows) + "\n"
 
 
-def _cell(error: float | None) -> str:
-    return "-" if error is None else f"{error:.1e}" if math.isfinite(error) else "not finite"
+def _row(name: str, errors: dict[str, float]) -> str:
+    cells = [f"{errors[kind]:.1e}" if kind in errors else "-" for kind in ("logits", "gradients", "back")]
+    return f"| `{name}` | {CASES[name].reference} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
-    measured = {}
     for name in sys.argv[1:] or CASES:
-        measured[name] = measure(name, CASES[name])
+        measured = {name: measure(name, CASES[name])}
         print(name, measured[name], flush=True)
-    if not sys.argv[1:]:
-        PAGE.write_text(page(measured))
-        print(f"written: {PAGE}")
+        PAGE.write_text(page(measured, PAGE.read_text() if PAGE.exists() else ""))

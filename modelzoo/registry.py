@@ -52,6 +52,7 @@ class ModelInfo:
       signature: of the builder, with its defaults.
       arguments: the model is built with, defaults among them.
       tiny: arguments of the smallest instance.
+      weights: published sets, by name.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ModelInfo:
     signature: inspect.Signature
     arguments: dict
     tiny: dict
+    weights: dict[str, Published] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def model(self) -> keras.Model:
@@ -285,4 +287,5 @@ def model_info(name: str, /, **arguments) -> ModelInfo:
     if any(default is inspect.Parameter.empty and key not in arguments for key, default in defaults.items()):
         arguments = {**entry.tiny, **arguments}
     summary = inspect.cleandoc(entry.builder.__doc__ or "").partition("\n")[0]
-    return ModelInfo(name, summary, entry.task, entry.paper, signature, {**defaults, **arguments}, entry.tiny)
+    given = {**defaults, **arguments}
+    return ModelInfo(name, summary, entry.task, entry.paper, signature, given, entry.tiny, entry.weights)
