@@ -31,10 +31,14 @@ _HEAD = """<!-- Written by `python -m docs.parity`. -->
 
 Each net below with the random weights of a reference, saved by it as safetensors and loaded here: the largest difference of the
 logits in evaluation mode, of the gradients of one training step (batch statistics, no dropout), and of the reference's logits
-after it has loaded what was saved here. Float32, on a CPU; relative to the largest value, for gradients to that of each tensor, or to a hundredth of the largest of all.
-Where a ReLU or a maximum stands close to its kink, another rounding switches it: there the
-float32 and float64 gradients of the reference itself differ by up to 0.3. So gradients are those of the first of up to {batches}
-random batches that agrees. Measured with {versions}. Tests fail above {tolerance:g}.
+after it has loaded what was saved here. Float32, on a CPU; relative to the largest value, for gradients to that of each tensor,
+or to a hundredth of the largest of all.
+
+Where a ReLU or a maximum stands close to its kink, another rounding switches it: there the float32 and float64 gradients of the
+reference itself differ by up to 0.3. So gradients are those of the first of up to {batches} batches that agrees.
+
+Measured with {versions}. Tests fail above
+{tolerance:g}.
 
 | model | reference | logits | gradients | back |
 |--|--|--:|--:|--:|
@@ -78,15 +82,14 @@ CASES = {
     "vit_ti16": Case("timm vit_tiny_patch16_224", "timm", theirs={"img_size": 64}, gradients=True),
     "vit_b32": Case("timm vit_base_patch32_224", "timm", theirs={"img_size": 64}),
     "vit_s16_mean": Case(
-        "timm vit_small_patch16_224", "timm",
+        "timm vit_small_patch16_224",
+        "timm",
         theirs={"img_size": 64, "class_token": False, "global_pool": "avg", "fc_norm": False},
     ),
     "convnext_tiny": Case("timm convnext_tiny", "timm", gradients=True),
     "mixer_s16": Case("timm mixer_s16_224", "timm", theirs={"img_size": 64}, gradients=True),
     "mixer_b16": Case("timm mixer_b16_224", "timm", theirs={"img_size": 64}),
-    "efficientnet_b0": Case(
-        "timm efficientnet_b0", "timm", ours={"dropout": 0.0}, theirs={"drop_rate": 0.0}, gradients=True
-    ),
+    "efficientnet_b0": Case("timm efficientnet_b0", "timm", ours={"dropout": 0.0}, theirs={"drop_rate": 0.0}, gradients=True),
     "efficientnet_b1": Case("timm efficientnet_b1", "timm"),
     "mobilenetv3_large": Case("timm mobilenetv3_large_100", "timm"),
     "mobilenetv3_small": Case(
@@ -150,7 +153,7 @@ def _reference(case: Case):
 
 
 def _declare_operators(torch) -> None:
-    """torchvision's wheel has operators for CUDA's torch, which a CPU's cannot load; its nets use none, but it wants these two declared."""
+    """torchvision's wheel has operators for CUDA's torch, which a CPU's cannot load; its nets use none."""
     if "torchvision" not in sys.modules and "+cpu" in torch.__version__:
         for name in ("nms", "qnms"):
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -164,7 +167,9 @@ def _gradient_error(model, names, size: int, reference) -> float:
         x = np.random.default_rng(seed).normal(size=(4, size, size, 3)).astype(np.float32)
         theirs, ours = _torch_gradients(reference, x), _our_gradients(model, names, x)
         model.set_weights(kept)
-        floor = 1e-2 * max(np.abs(value).max() for value in theirs.values())  # before a normalisation some are 0 but for rounding
+        floor = 1e-2 * max(
+            np.abs(value).max() for value in theirs.values()
+        )  # before a normalisation some are 0 but for rounding
         best = min(best, max(_error(ours[name], value, floor) for name, value in theirs.items()))
         if best < TOLERANCE:
             break

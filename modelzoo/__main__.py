@@ -61,7 +61,10 @@ def _listed() -> dict[str, Listed]:
         from modelzoo.registry import find_entry
 
         entries = {name: find_entry(name) for name in list_models()}
-        return {name: Listed(model_info(name).summary, entry.params, entry.paper, tuple(entry.weights)) for name, entry in entries.items()}
+        return {
+            name: Listed(model_info(name).summary, entry.params, entry.paper, tuple(entry.weights))
+            for name, entry in entries.items()
+        }
 
 
 def _load_keras() -> None:

@@ -156,7 +156,9 @@ def variant(
     base = next(entry for entry in _entries.values() if entry.builder is builder)
     changed = functools.partial(builder, **arguments)
     changed.__name__, changed.__doc__ = name, doc
-    given = dict(tiny=tiny or base.tiny, paper=paper or base.paper, params=params, task=task or base.task, weights=weights or {})
+    given = dict(
+        tiny=tiny or base.tiny, paper=paper or base.paper, params=params, task=task or base.task, weights=weights or {}
+    )
     _enter(dataclasses.replace(base, name=name, builder=changed, **given))
     return changed
 
@@ -199,9 +201,7 @@ def find_entry(name: str) -> Entry:
     )
 
 
-def list_models(
-    pattern: str = "*", task: str | None = None, *, pretrained: bool = False, distinct: bool = False
-) -> list[str]:
+def list_models(pattern: str = "*", task: str | None = None, *, pretrained: bool = False, distinct: bool = False) -> list[str]:
     """Registered names, sorted.
 
     Args:

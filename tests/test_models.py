@@ -152,21 +152,40 @@ def test_gives_feature_maps_with_their_strides(name):
             assert len(modelzoo.model_info(name, **{**tiny_arguments, argument: None}).output_shape) in (2, 4)
         if argument == "drop_path" and argument in features.arguments:
             dropping = modelzoo.model_info(name, **{**tiny_arguments, argument: 0.2}).model
-            assert max(getattr(layer, "rate", 0) for layer in dropping.layers) in (0.2, 0)  # 0: a single block is never left out
+            assert max(getattr(layer, "rate", 0) for layer in dropping.layers) in (
+                0.2,
+                0,
+            )  # 0: a single block is never left out
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet50", dict(input_shape=(16, 16, 3)), "images must be 32 x 32 or larger for this net's strides. Received: (16, 16, 3)"),
+        (
+            "resnet50",
+            dict(input_shape=(16, 16, 3)),
+            "images must be 32 x 32 or larger for this net's strides. Received: (16, 16, 3)",
+        ),
         ("resnet50", dict(input_shape=(64,)), "images have the input_shape (height, width, channels). Received: (64,)"),
         ("resnet50", dict(stem="imagenett"), "unknown stem 'imagenett'. Accepted: imagenet, cifar"),
         ("resnet50", dict(pooling="mean"), "unknown pooling 'mean'. Accepted: average, max, None"),
         ("resnet50", dict(pooling=None), "logits need features that are pooled: pooling=None goes with num_classes=0"),
-        ("resnet50", dict(mean_std=((0.5,), (0.5,))), "mean_std needs 3 numbers each, one a channel. Received: ((0.5,), (0.5,))"),
-        ("vit_s16", dict(input_shape=(224, 220, 3)), "height and width must be multiples of 16 for this net. Received: (224, 220, 3)"),
+        (
+            "resnet50",
+            dict(mean_std=((0.5,), (0.5,))),
+            "mean_std needs 3 numbers each, one a channel. Received: ((0.5,), (0.5,))",
+        ),
+        (
+            "vit_s16",
+            dict(input_shape=(224, 220, 3)),
+            "height and width must be multiples of 16 for this net. Received: (224, 220, 3)",
+        ),
         ("vit_s16", dict(pooling="average"), "unknown pooling 'average'. Accepted: cls, mean"),
-        ("swin_tiny", dict(input_shape=(256, 256, 3)), "height and width must be multiples of 224 for this net. Received: (256, 256, 3)"),
+        (
+            "swin_tiny",
+            dict(input_shape=(256, 256, 3)),
+            "height and width must be multiples of 224 for this net. Received: (256, 256, 3)",
+        ),
         ("densenet40", dict(stem=""), "unknown stem ''. Accepted: imagenet, cifar"),
     ],
 )

@@ -76,7 +76,9 @@ def efficientnet(
     """
     smallest = 2 * math.prod(stage[2] for stage in stages)
     inputs, x = image_input(input_shape, smallest=smallest, mean_std=mean_std)
-    x = batch_norm(conv(x, round_filters(32 * width), 3, strides=2, name="conv_stem"), "silu", name="bn1")  # [B, H / 2, W / 2, F]
+    x = batch_norm(
+        conv(x, round_filters(32 * width), 3, strides=2, name="conv_stem"), "silu", name="bn1"
+    )  # [B, H / 2, W / 2, F]
     counts = [math.ceil(stage[4] * depth) for stage in stages]
     maps, stride, rates = {}, 2, iter(drop_path_rates(drop_path, sum(counts)))
     for number, ((expansion, kernel_size, strides, filters, _), count) in enumerate(zip(stages, counts, strict=True)):

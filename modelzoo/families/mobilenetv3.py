@@ -24,7 +24,12 @@ LARGE = (  # Table 1, by stage: (kernel size, E, F, squeeze and excitation, acti
     ((3, 16, 16, False, RELU, 1),),
     ((3, 64, 24, False, RELU, 2), (3, 72, 24, False, RELU, 1)),
     ((5, 72, 40, True, RELU, 2), (5, 120, 40, True, RELU, 1), (5, 120, 40, True, RELU, 1)),
-    ((3, 240, 80, False, SWISH, 2), (3, 200, 80, False, SWISH, 1), (3, 184, 80, False, SWISH, 1), (3, 184, 80, False, SWISH, 1)),
+    (
+        (3, 240, 80, False, SWISH, 2),
+        (3, 200, 80, False, SWISH, 1),
+        (3, 184, 80, False, SWISH, 1),
+        (3, 184, 80, False, SWISH, 1),
+    ),
     ((3, 480, 112, True, SWISH, 1), (3, 672, 112, True, SWISH, 1)),
     ((5, 672, 160, True, SWISH, 2), (5, 960, 160, True, SWISH, 1), (5, 960, 160, True, SWISH, 1)),
 )

@@ -34,7 +34,7 @@ class WindowAttention(layers.Layer):
     Args:
       num_heads: A.
       window: side of a window; H and W are multiples of it.
-      shift: by which the windows are moved; tokens that the move brings together from two ends of the map do not see each other.
+      shift: by which the windows are moved; tokens that come together from two ends of the map do not see each other.
     """
 
     def __init__(self, num_heads: int, window: int, shift: int = 0, **kwargs):
@@ -92,7 +92,7 @@ class WindowAttention(layers.Layer):
 
 
 def block(x, num_heads: int, window: int, shift: int, rate: float, name: str):
-    """Attention within windows, then a dense net over each pixel, each with a residual connection: [B, H, W, D] -> [B, H, W, D]."""
+    """Attention within windows, then a dense net over each pixel, both residual: [B, H, W, D] -> [B, H, W, D]."""
     y = WindowAttention(num_heads, window, shift, name=f"{name}_attn")(_norm(x, f"{name}_norm1"))
     x = layers.Add(name=f"{name}_add1")([x, drop_path(y, rate, name=f"{name}_drop_path1")])
     y = layers.Dense(4 * x.shape[-1], activation="gelu", name=f"{name}_mlp_fc1")(_norm(x, f"{name}_norm2"))

@@ -21,7 +21,7 @@ def image_input(input_shape: tuple[int, int, int], *, smallest: int = 1, divisor
       (inputs, x), each [B, H, W, channels]
 
     Raises:
-      ValueError: no image, or one that is too small or no multiple of `divisor`; `mean_std` has not one number for each channel.
+      ValueError: no image; one that is too small or no multiple of `divisor`; `mean_std` of another number of channels.
     """
     if len(input_shape) != 3:
         raise ValueError(f"images have the input_shape (height, width, channels). Received: {input_shape}")
@@ -128,8 +128,8 @@ def drop_path_rates(rate: float, depth: int) -> list[float]:
 
 @keras.saving.register_keras_serializable("modelzoo")
 class AdaptiveAveragePooling(layers.Layer):
-    """Averages to a grid of a given size: [B, H, W, F] -> [B, size, size, F]. Cells overlap where `size` does not divide H and W, and
-    pixels repeat where these are smaller.
+    """Averages to a grid of a given size: [B, H, W, F] -> [B, size, size, F]. Cells overlap where `size` does not divide H
+    and W, and pixels repeat where these are smaller.
 
     Source: PyTorch's AdaptiveAvgPool2d: a cell goes from floor(i H / size) to ceil((i + 1) H / size).
 

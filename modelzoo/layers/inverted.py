@@ -12,8 +12,8 @@ def inverted_residual(
     x, filters: int, kernel_size: int, *, expanded: int, strides: int = 1, activation: str, squeezed: int = 0,
     squeeze_activations: tuple[str, str] = ("relu", "hard_sigmoid"), drop_rate: float = 0.0, name: str,
 ):  # fmt: skip
-    """1x1 to E filters, depthwise convolution, squeeze and excitation, 1x1 to F: [B, H, W, .] -> [B, H, W, F]; added to x where the
-    shapes are the same. Without the first convolution where E is what x has.
+    """1x1 to E filters, depthwise convolution, squeeze and excitation, 1x1 to F: [B, H, W, .] -> [B, H, W, F]; added to x where
+    the shapes are the same. Without the first convolution where E is what x has.
 
     Args:
       x: feature map.
@@ -38,7 +38,9 @@ def inverted_residual(
     y = batch_norm(y, activation, name=next(norms))  # [B, H, W, E]
     if squeezed:
         y = squeeze_and_excitation(y, squeezed, *squeeze_activations, name=f"{name}_se")
-    y = batch_norm(conv(y, filters, name=f"{name}_conv_pwl" if expands else f"{name}_conv_pw"), name=next(norms))  # [B, H, W, F]
+    y = batch_norm(
+        conv(y, filters, name=f"{name}_conv_pwl" if expands else f"{name}_conv_pw"), name=next(norms)
+    )  # [B, H, W, F]
     if x.shape != y.shape:
         return y
     return layers.Add(name=f"{name}_add")([x, drop_path(y, drop_rate, name=f"{name}_drop_path")])

@@ -136,4 +136,4 @@ def _check_sum(path: Path, sha256: str | None) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise ValueError(f"{path} is not the published file: its sha256 is {found}, published is {sha256}. Delete it to fetch it")
+        raise ValueError(f"{path} is not what was published: its sha256 is {found}, not {sha256}. Delete it to fetch it again")
