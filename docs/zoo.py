@@ -23,8 +23,8 @@ _HEAD = """<!-- Written by `python -m docs.zoo`; edit the models' and configs' d
 # The zoo
 
 Every registered model, by family; then every config with the figure that it reached. `python -m modelzoo show NAME` prints a
-model's arguments and layers. Multiply-adds are of one example. A dash: decided by the arguments or by the data. No weights
-are published yet.
+model's arguments and layers. Multiply-adds are of one example. A dash: decided by the arguments or by the data. Weights are
+named sets, read as [Published weights](models.md#published-weights) says: `create_model(NAME, weights=SET)`.
 """
 _MODELS = "| model | what it is | parameters | multiply-adds | task | paper | weights | configs |\n|--|--|--:|--:|--|--|--|--|"
 _CONFIGS = """## Configs
@@ -95,7 +95,9 @@ def _number(text: str) -> int | None:
 def _model_row(name: str, counts: Counts) -> str:
     info = modelzoo.model_info(name)
     configs = ", ".join(_link(config) for config in CONFIGS if _parts(config)["model"] == name) or "-"
-    return f"| `{name}` | {info.summary} | {_cells(counts)} | {info.task} | {info.paper or '-'} | - | {configs} |"
+    hub = "https://huggingface.co/"
+    weights = ", ".join(f"[{key}]({hub}{found.hub})" for key, found in info.weights.items()) or "-"
+    return f"| `{name}` | {info.summary} | {_cells(counts)} | {info.task} | {info.paper or '-'} | {weights} | {configs} |"
 
 
 def _config_row(name: str, counts: Counts) -> str:

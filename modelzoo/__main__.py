@@ -48,7 +48,8 @@ def _list(pattern: str) -> None:
     widths = max(map(len, names)), max(map(len, counts.values()))
     for name in names:
         paper = f" ({found[name].year})" if found[name].year else ""
-        print(f"{name:<{widths[0]}}  {counts[name]:>{widths[1]}}  {found[name].summary}{paper}")
+        weights = f" [weights: {', '.join(found[name].weights)}]" if found[name].weights else ""
+        print(f"{name:<{widths[0]}}  {counts[name]:>{widths[1]}}  {found[name].summary}{paper}{weights}")
 
 
 def _listed() -> dict[str, Listed]:
@@ -60,7 +61,10 @@ def _listed() -> dict[str, Listed]:
         from modelzoo.registry import find_entry
 
         entries = {name: find_entry(name) for name in list_models()}
-        return {name: Listed(model_info(name).summary, entry.params, entry.paper) for name, entry in entries.items()}
+        return {
+            name: Listed(model_info(name).summary, entry.params, entry.paper, tuple(entry.weights))
+            for name, entry in entries.items()
+        }
 
 
 def _load_keras() -> None:
@@ -85,6 +89,7 @@ def _show(name: str, arguments: dict) -> None:
         **({"moving statistics": f"{statistics:,}"} if statistics else {}),
         "multiply-adds": "unknown" if info.multiply_adds is None else f"{info.multiply_adds:,} per example",
         "output": info.output_shape or "unknown",
+        **({"weights": ", ".join(info.weights)} if info.weights else {}),
     }.items():
         print(f"{title:<20} {value}")
     print("\narguments (default; * as counted here)")

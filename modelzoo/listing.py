@@ -12,11 +12,12 @@ FAMILIES = Path(__file__).parent / "families"
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """What a file says of a model; `params` and `paper` are None where they are not stated."""
+    """What a file says of a model; `params` and `paper` are None where they are not stated, `weights` are names of sets."""
 
     summary: str
     params: int | None = None
     paper: str | None = None
+    weights: tuple[str, ...] = ()
 
     @property
     def year(self) -> str | None:
@@ -61,6 +62,7 @@ def _is_registration(node: ast.AST) -> bool:
 
 def _from(call: ast.Call, doc: str, value) -> Listed:
     given = {k.arg: value(k.value) for k in call.keywords if k.arg in ("doc", "params", "paper")}
+    given |= {k.arg: tuple(map(value, k.value.keys)) for k in call.keywords if k.arg == "weights"}
     summary = inspect.cleandoc(given.pop("doc", doc)).partition("\n")[0]
     return Listed(summary, **given)
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 import keras
 
 import modelzoo.families
+from modelzoo.weights.names import Names
+from modelzoo.weights.published import Published
 
 Builder = Callable[..., keras.Model]
 
@@ -32,6 +34,13 @@ class Entry:
     paper: str | None
     params: int | None
     task: str
+    names: dict[str, Names] = dataclasses.field(default_factory=dict)
+    weights: dict[str, Published] = dataclasses.field(default_factory=dict)
+
+    @property
+    def tiny_arguments(self) -> dict:
+        """All that the smallest instance is built with: a variant's own arguments too."""
+        return {**getattr(self.builder, "keywords", {}), **self.tiny}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,7 @@ class ModelInfo:
       signature: of the builder, with its defaults.
       arguments: the model is built with, defaults among them.
       tiny: arguments of the smallest instance.
+      weights: published sets, by name.
     """
 
     name: str
@@ -52,10 +62,15 @@ class ModelInfo:
     signature: inspect.Signature
     arguments: dict
     tiny: dict
+    weights: dict[str, Published] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def model(self) -> keras.Model:
-        return create_model(self.name, **self.arguments)
+        """For its structure: the variables have shapes but no values, so that nothing large is allocated."""
+        from modelzoo.counting import without_values  # needed by nothing else
+
+        with without_values():
+            return create_model(self.name, **self.arguments)
 
     @property
     def parameters(self) -> int:
@@ -91,7 +106,15 @@ class ModelInfo:
 _entries: dict[str, Entry] = {}
 
 
-def register_model(*, tiny: dict, paper: str | None = None, params: int | None = None, task: str = "classify"):
+def register_model(
+    *,
+    tiny: dict,
+    paper: str | None = None,
+    params: int | None = None,
+    task: str = "classify",
+    names: dict[str, Names] | None = None,
+    weights: dict[str, Published] | None = None,
+):
     """Decorator that enters a builder under its function's name.
 
     Args:
@@ -99,13 +122,15 @@ def register_model(*, tiny: dict, paper: str | None = None, params: int | None =
       paper: authors, year and title.
       params: trainable parameters of the builder's defaults (or of its paper's net); the tests count them.
       task: the name of the task that it is usually trained on.
+      names: what published files call its tensors, by the library that writes them: `{"timm": Names(...)}`.
+      weights: published weights of the builder's defaults, by name.
 
     Raises:
       ValueError: the name is taken.
     """
 
     def enter(builder: Builder) -> Builder:
-        _enter(Entry(builder.__name__, builder, tiny, paper, params, task))
+        _enter(Entry(builder.__name__, builder, tiny, paper, params, task, names or {}, weights or {}))
         return builder
 
     return enter
@@ -121,16 +146,19 @@ def variant(
     paper: str | None = None,
     params: int | None = None,
     task: str | None = None,
+    weights: dict[str, Published] | None = None,
     **arguments,
 ) -> Builder:
     """Enter `builder` with other defaults under a name of its own: `lenet5 = variant("lenet5", cnn, ...)`.
 
-    What is not given (`paper`, `tiny`, `task`) is the base's.
+    What is not given (`paper`, `tiny`, `task`) is the base's; published weights are the variant's own.
     """
     base = next(entry for entry in _entries.values() if entry.builder is builder)
     changed = functools.partial(builder, **arguments)
     changed.__name__, changed.__doc__ = name, doc
-    given = dict(tiny=tiny or base.tiny, paper=paper or base.paper, params=params, task=task or base.task)
+    given = dict(
+        tiny=tiny or base.tiny, paper=paper or base.paper, params=params, task=task or base.task, weights=weights or {}
+    )
     _enter(dataclasses.replace(base, name=name, builder=changed, **given))
     return changed
 
@@ -173,24 +201,58 @@ def find_entry(name: str) -> Entry:
     )
 
 
-def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
-    """Registered names that match a shell pattern (`"mlp*"`) and, if given, a task; sorted."""
+def list_models(pattern: str = "*", task: str | None = None, *, pretrained: bool = False, distinct: bool = False) -> list[str]:
+    """Registered names, sorted.
+
+    Args:
+      pattern: of a shell, such as `"mlp*"`.
+      task: only those usually trained on it.
+      pretrained: only those with named sets of published weights.
+      distinct: one name for each different smallest instance, for whoever builds all of them: the variants of a family
+        usually share one.
+    """
     _import_families()
-    return sorted(n for n, e in _entries.items() if fnmatch.fnmatch(n, pattern) and task in (None, e.task))
+    found = {n: e for n, e in sorted(_entries.items()) if fnmatch.fnmatch(n, pattern) and task in (None, e.task)}
+    if pretrained:
+        found = {name: entry for name, entry in found.items() if entry.weights}
+    if distinct:
+        instances = {}
+        for name, entry in found.items():
+            key = getattr(entry.builder, "func", entry.builder), repr(sorted(entry.tiny_arguments.items()))
+            instances.setdefault(key, name)
+        return sorted(instances.values())
+    return list(found)
 
 
-def create_model(name: str, /, *, dtype: str | None = None, **arguments) -> keras.Model:
+def create_model(name: str, /, *, weights: str | None = None, dtype: str | None = None, **arguments) -> keras.Model:
     """Build a model: x -> logits, float32, with no softmax or sigmoid at its end.
 
     Args:
       name: a registered name, or `"package.module:builder"` for a builder of one's own.
+      weights: published weights: a named set of this model (`python -m modelzoo show NAME` lists them), `"hf:OWNER/REPO"`,
+        or the path of a .safetensors file or of a folder with one. None for random ones. With a named set, or a repository
+        that says it, images of 0..1 are normalised in the model as the weights need it.
       dtype: a Keras dtype policy (`"mixed_bfloat16"`), set only while building.
       **arguments: the builder's own (`python -m modelzoo show NAME` lists them).
 
     Raises:
-      ValueError: unknown name; an argument that the builder does not have, lacks or refuses.
+      ValueError: unknown name; an argument that the builder does not have, lacks or refuses; weights that are not there or
+        do not fit.
     """
-    builder = find_entry(name).builder
+    entry = find_entry(name)
+    if weights is None:
+        return _build(entry, dtype, arguments)
+    from modelzoo.weights.load import arguments_of, load_weights  # NumPy and safetensors, needed by nothing else
+    from modelzoo.weights.published import find_weights
+
+    file = find_weights(weights, entry.name, entry.names, entry.weights)
+    model = _build(entry, dtype, arguments_of(file, inspect.signature(entry.builder), arguments))
+    load_weights(model, file.path, entry.names)
+    return model
+
+
+def _build(entry: Entry, dtype: str | None, arguments: dict) -> keras.Model:
+    builder, name = entry.builder, entry.name
     signature = inspect.signature(builder)
     try:
         signature.bind(**arguments)
@@ -215,11 +277,15 @@ def _dtype_policy(dtype: str | None) -> Iterator[None]:
 
 
 def model_info(name: str, /, **arguments) -> ModelInfo:
-    """What a model is, with `arguments`; with those of its tiny instance too if some argument has no default."""
+    """What a model is, with `arguments`; with those of its tiny instance too if some argument has no default. `weights` change
+    none of it.
+    """
+    arguments = {key: value for key, value in arguments.items() if key != "weights"}
     entry = find_entry(name)
     signature = inspect.signature(entry.builder)
     defaults = {p.name: p.default for p in signature.parameters.values()}
     if any(default is inspect.Parameter.empty and key not in arguments for key, default in defaults.items()):
         arguments = {**entry.tiny, **arguments}
     summary = inspect.cleandoc(entry.builder.__doc__ or "").partition("\n")[0]
-    return ModelInfo(name, summary, entry.task, entry.paper, signature, {**defaults, **arguments}, entry.tiny)
+    given = {**defaults, **arguments}
+    return ModelInfo(name, summary, entry.task, entry.paper, signature, given, entry.tiny, entry.weights)

@@ -49,7 +49,8 @@ def offences(modules: str, forbidden: str, allowed: set[str] = frozenset()) -> l
     [
         (r"modelzoo\b", r"(trainers|configs|benchmarks|absl|ml_collections|tensorflow)\b", set()),
         (r"modelzoo\.layers", r"modelzoo\.(?!layers)", set()),
-        (r"modelzoo\.families", r"modelzoo\.(?!layers|registry)", set()),
+        (r"modelzoo\.families", r"modelzoo\.(?!layers|registry|weights)", set()),
+        (r"modelzoo\.weights", r"modelzoo\.(?!layers|weights)", set()),
         (r"trainers\b", r"modelzoo\b", PUBLIC_MODELZOO),
         (r"trainers\b", r"(configs|benchmarks|colab|tests)\b", set()),
         (r"configs\b", r"(?!trainers)", {"trainers.config"}),

@@ -70,7 +70,7 @@ def test_builders_of_the_users_own():
             lambda: modelzoo.create_model("mlp", input_shape=(4,), num_classes=2, widths=64),
             r"model 'mlp': 'int' object is not iterable. It is mlp\(.*widths: tuple\[int, ...\] = \(128,\).* Received: .*widths=64",
         ),
-        (lambda: modelzoo.model_info("zzzzzz"), "unknown model 'zzzzzz'. Nearest: attention_lstm"),
+        (lambda: modelzoo.model_info("zzzzzz"), "unknown model 'zzzzzz'. Nearest: alexnet"),
     ],
 )
 def test_what_is_wrong_is_told(call, message):
@@ -152,7 +152,7 @@ def test_the_command_line(capsys):
         assert part in shown
     for argv, message in (
         (["show", "mpl"], "error: unknown model 'mpl'. Nearest: mlp"),
-        (["list", "x*"], "error: no model matches 'x*'. There are: attention_lstm"),
+        (["list", "x*"], "error: no model matches 'x*'. There are: alexnet"),
         (["show", "mlp", "widths=64"], "error: model 'mlp': 'int' object is not iterable. It is mlp("),
         (["show", "mlp", "widths"], "error: an argument is NAME=VALUE. Received: 'widths'"),
     ):
@@ -184,10 +184,12 @@ def test_the_list_needs_neither_tensorflow_nor_keras(without_tensorflow):
     for name, line in lines:
         entry, summary = find_entry(name), modelzoo.model_info(name).summary
         assert line.startswith(f"{entry.params:,}  {summary} (" if entry.params else f"{summary} (")
+        line, _, weights = line.partition(" [weights: ")
+        assert weights.removesuffix("]") == ", ".join(entry.weights)
         assert entry.paper.startswith(line.rpartition(" (")[2].removesuffix(")"))
     wrong = listed("x*")
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert wrong.stderr.startswith("error: no model matches 'x*'. There are: attention_lstm")
+    assert wrong.stderr.startswith("error: no model matches 'x*'. There are: alexnet")
 
 
 def test_a_computed_name_is_listed_too(capsys, monkeypatch, tmp_path):
@@ -202,7 +204,7 @@ def test_what_a_file_says_is_what_the_registry_has():
     """Without running it: a paper of the base's, one in a constant, a base that is itself a variant."""
     for name, found in listed().items():
         info = modelzoo.model_info(name)
-        assert found == Listed(info.summary, find_entry(name).params, info.paper)
+        assert found == Listed(info.summary, find_entry(name).params, info.paper, tuple(info.weights))
         assert found.year is None or info.paper.startswith(found.year)
 
 

@@ -26,7 +26,15 @@ class LearnedPositions(layers.Layer):
     """x + one learned vector for each position: [B, T, D] -> [B, T, D].
 
     Source: Gehring et al. 2017, Convolutional sequence to sequence learning, 3.1.
+
+    Args:
+      grid: (rows, columns) of the image's patches, which are the last rows x columns steps; published weights of another
+        grid are interpolated to it. None for what is no image.
     """
+
+    def __init__(self, grid: tuple[int, int] | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.grid = grid
 
     def build(self, input_shape):
         initializer = keras.initializers.RandomNormal(stddev=0.02)
@@ -34,6 +42,9 @@ class LearnedPositions(layers.Layer):
 
     def call(self, x):
         return x + self.positions
+
+    def get_config(self):
+        return {**super().get_config(), "grid": self.grid}
 
 
 @keras.saving.register_keras_serializable("modelzoo")

@@ -54,7 +54,7 @@ def selftest(strategy_name: str) -> dict:
     check("evaluation exact under padding", lambda: _padded(strategy))
     for plan in _supported_plans(strategy):
         check(f"plan {plan} = plan auto", lambda plan=plan: _plan(strategy, plan))
-    for name in modelzoo.list_models():
+    for name in modelzoo.list_models(distinct=True):
         check(f"one step of {name}", lambda name=name: _family(strategy, name))
     check("throughput", throughput)
     return {**_place(strategy), "checks": checks, "throughput": speed or None}

@@ -65,7 +65,7 @@ def with_row(text: str, name: str, cells: list[str]) -> str:
 
 def _tiny_rows() -> list[Row]:
     rows = []
-    for name in modelzoo.list_models():
+    for name in modelzoo.list_models(distinct=True):
         arguments = modelzoo.model_info(name).tiny
         config = Config(
             data={"name": "npz"}, model={"name": name, **arguments}, optimizer={"name": "adam"}, batch_size=_TINY_BATCH, steps=1
