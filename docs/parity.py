@@ -138,7 +138,7 @@ def _reference(case: Case):
     """With random moving statistics too: those of a new net are 0 and 1."""
     import torch
 
-    _declare_operators(torch)
+    declare_operators()
     library, name = case.reference.split()
     if library == "torchvision":
         built = getattr(importlib.import_module("torchvision.models"), name)(num_classes=10, **case.theirs)
@@ -152,8 +152,10 @@ def _reference(case: Case):
     return built
 
 
-def _declare_operators(torch) -> None:
+def declare_operators() -> None:
     """torchvision's wheel has operators for CUDA's torch, which a CPU's cannot load; its nets use none."""
+    import torch
+
     if "torchvision" not in sys.modules and "+cpu" in torch.__version__:
         for name in ("nms", "qnms"):
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

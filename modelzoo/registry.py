@@ -246,9 +246,21 @@ def create_model(name: str, /, *, weights: str | None = None, dtype: str | None 
     from modelzoo.weights.published import find_weights
 
     file = find_weights(weights, entry.name, entry.names, entry.weights)
+    entry = _of_architecture(entry, file.architecture)
     model = _build(entry, dtype, arguments_of(file, inspect.signature(entry.builder), arguments))
     load_weights(model, file.path, entry.names)
     return model
+
+
+def _of_architecture(entry: Entry, architecture: str | None) -> Entry:
+    """The variant that a file's architecture names, where a family was asked for; by its own or its published name."""
+    if architecture is None or hasattr(entry.builder, "func"):
+        return entry
+    for variant in _entries.values():
+        published = {found.hub.rpartition("/")[2].partition(".")[0] for found in variant.weights.values()}
+        if getattr(variant.builder, "func", None) is entry.builder and architecture in (variant.name, *published):
+            return variant
+    return entry
 
 
 def _build(entry: Entry, dtype: str | None, arguments: dict) -> keras.Model:

@@ -181,6 +181,26 @@ def test_a_repository_says_its_classes_and_preprocessing(tmp_path, monkeypatch):
         assert model.get_layer("normalize").offset == pytest.approx([-2.0, -2.0, -3.0])
 
 
+@pytest.mark.parametrize(("architecture", "wanted"), [("vit_tiny_patch16_224", "vit_ti16"), ("vit_ti32", "vit_ti32")])
+def test_a_repository_says_which_variant_of_a_family_it_is(architecture, wanted, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(registry, "_build", lambda entry, *_: built.append(entry.name))
+    monkeypatch.setattr("modelzoo.weights.load.load_weights", lambda *_: None)
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").write_text(json.dumps(dict(architecture=architecture)))
+    modelzoo.create_model("vit", weights=str(tmp_path))
+    assert built == [wanted]
+
+
+def test_a_config_names_weights(tmp_path):
+    from trainers.runs.build import make_model, multiply_adds
+
+    model = saved(tmp_path / "model.safetensors")
+    arguments = dict(name="resnet", weights=str(tmp_path), **find_entry("resnet").tiny)
+    np.testing.assert_array_equal(make_model(arguments, "float32").get_layer("bn1").gamma, model.get_layer("bn1").gamma)
+    assert multiply_adds(arguments) > 0
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [

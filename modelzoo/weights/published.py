@@ -48,6 +48,7 @@ class File:
     path: Path
     mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     num_classes: int | None = None
+    architecture: str | None = None
 
 
 def weights_folder() -> Path:
@@ -106,7 +107,7 @@ def _with_config(path: Path, config: Path | None) -> File:
     preprocessing = said.get("pretrained_cfg", {})
     known = "mean" in preprocessing and "std" in preprocessing
     mean_std = (tuple(preprocessing["mean"]), tuple(preprocessing["std"])) if known else None
-    return File(path, mean_std, said.get("num_classes"))
+    return File(path, mean_std, said.get("num_classes"), said.get("architecture"))
 
 
 def _fetch(repository: str, name: str, *, optional: bool = False) -> Path | None:
