@@ -56,7 +56,10 @@ def run_page(page: str, *, commands: bool) -> None:
             subprocess.run(["bash", "-ec", code.replace("python ", f"{sys.executable} ")], check=True)
 
 
-@pytest.mark.parametrize("page", WITH_CODE)
+LONG = ("docs/guide.md", "docs/own_data.md")
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=pytest.mark.slow) if page in LONG else page for page in WITH_CODE])
 def test_the_code_of_a_page_runs(page, folder):
     run_page(page, commands=False)
 
@@ -106,6 +109,7 @@ def test_links_go_to_files_that_exist(page):
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_zoo_is_up_to_date():
     """Names, papers and figures all of them; of the counts those of small models."""
     text = zoo.PAGE.read_text()

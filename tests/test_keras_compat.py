@@ -111,7 +111,9 @@ def test_a_task_of_losses_alone(one_replica):
     assert trainer.predict(X).shape == (50, 6)
 
 
-@pytest.mark.parametrize("name", ["Gan", "Clip", "Segmentation", "NextToken"])
+@pytest.mark.parametrize(
+    "name", ["Gan", "Segmentation", *(pytest.param(n, marks=pytest.mark.slow) for n in ("Clip", "NextToken"))]
+)
 def test_tasks_of_other_kinds(name, one_replica, tmp_path):
     """Several networks, nests of inputs, dense targets; saved and restored."""
     task, model = TASKS[name](), TASKS[name].build()

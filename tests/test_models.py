@@ -102,8 +102,16 @@ def test_bfloat16_is_close_to_float32(name):
     assert keras.config.dtype_policy().name == "float32", "the policy is set only while building"
 
 
-@each_model
-def test_learns_one_batch_by_heart(name, one_replica):
+def _is_small(name: str) -> bool:
+    """Whether a model's family has a tiny instance that trains 150 steps in a second or two."""
+    builder = find_entry(name).builder
+    return getattr(builder, "func", builder).__module__.rpartition(".")[2] in ("mlp", "cnn", "rnn", "transformer")
+
+
+@pytest.mark.parametrize(
+    "name", [name if _is_small(name) else pytest.param(name, marks=pytest.mark.slow) for name in tiny_instances()]
+)
+def test_overfits_one_batch(name, one_replica):
     x, classes = inputs(tiny(name)), find_entry(name).tiny["num_classes"]
     data = array_data(x, np.arange(8, dtype=np.int32) % classes, num_classes=classes)
     learner = make_learner(lambda: make(name), data, one_replica, optimizer=dict(name="adam", learning_rate=0.02))

@@ -234,3 +234,24 @@ def test_what_is_spared_weight_decay_stays_spared():
     pure.build(model.trainable_variables)
     spared = [not pure._use_weight_decay(v) for v in model.trainable_variables]
     assert spared == ["bias" in v.path for v in model.trainable_variables]
+
+
+def test_bfloat16_outputs_come_from_two_replicas(two_replicas):
+    """Collectives on CPUs know no bfloat16."""
+    with two_replicas.scope():
+        model = keras.Sequential([keras.Input((64,)), layers.Dense(10, dtype="bfloat16")])
+    found = Trainer(model, strategy=two_replicas).predict(X[:10], batch_size=8)
+    assert found.dtype.name == "bfloat16"
+    np.testing.assert_array_equal(found.astype(np.float32), keras.ops.cast(model(X[:10]), "float32"))
+
+
+def test_a_frozen_pattern_and_a_schedule_in_two_fits(one_replica):
+    """The schedule makes a new optimizer for each fit; what was frozen stays so."""
+    model = net()
+    frozen = model.layers[0].get_weights()
+    rules = [(model.layers[0].name, None), ("", dict(name="sgd", learning_rate=0.1, schedule="cosine"))]
+    trainer = Trainer(model, optimizer=rules, strategy=one_replica)
+    for _ in range(2):
+        trainer.fit(TRAIN, steps=2, verbose=False)
+    for a, b in zip(model.layers[0].get_weights(), frozen, strict=True):
+        np.testing.assert_array_equal(a, b)
