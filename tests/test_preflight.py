@@ -326,7 +326,6 @@ def test_preflight_refuses_in_one_line(tmp_path):
         ("--config=mnist_mlp", "--tpu=v5e-128"): "batch_size must be a multiple of the 128 chips",
         ("--config=csv_mlp", "--tpu=v5e-1", "--input_shape=a,b"): "--input_shape is sizes",
         ("--config=csv_mlp", "--tpu=v5e-1"): "input_shape and num_classes of data 'csv'",
-        ("--config=mnist_mlp", "--tpu=v5e-1", "--route=torch"): "unknown route 'torch'",
         ("--all", "--tpu=v5e-1"): "--all takes neither --tpu",
         ("--all", "--tiny", "--config=mnist_mlp"): "--tiny is of all registered models",
     }
