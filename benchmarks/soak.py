@@ -45,8 +45,8 @@ def soak(steps: int, data_dir: str | None = None) -> dict:
             functions = [
                 *(loop._loop for loop in learner._loops.values()),
                 learner._eval_loop,
-                learner.train_step.loss_and_gradients,
-                learner.train_step.updated,
+                learner.train_step.objectives[0].loss_and_gradients,
+                learner.train_step.objectives[0].updated,
             ]
             found["traces"] = [f.experimental_get_tracing_count() for f in functions]
 
